@@ -1,0 +1,92 @@
+"""The rules of a contract as boolean expressions over a value: true where the rule is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import polars as pl
+
+from dativo.config.asset import Field
+from dativo.contract.dtypes import polars_type
+from dativo.errors import ConfigError, Problem
+
+MISSING = "missing_required"
+MISMATCH = "type_mismatch"
+UNIQUE = "unique"
+
+
+def value_rules(field: Field, value: pl.Expr) -> Iterator[tuple[str, pl.Expr]]:
+    """The name of each rule on the field's value, and where it is broken; null breaks none of them."""
+    if field.enum is not None:
+        allowed = [e for e in (_literal(field, v, "enum") for v in field.enum) if e is not None]
+        yield "enum", ~value.is_in(pl.lit(pl.Series(allowed, dtype=polars_type(field))).implode())
+    if field.pattern is not None:
+        yield "pattern", ~value.str.contains(field.pattern)
+    if field.minimum is not None:
+        low = pl.lit(_literal(field, field.minimum, "minimum"), dtype=polars_type(field))
+        yield "minimum", (value <= low) if field.minimum_exclusive else (value < low)
+    if field.maximum is not None:
+        high = pl.lit(_literal(field, field.maximum, "maximum"), dtype=polars_type(field))
+        yield "maximum", (value >= high) if field.maximum_exclusive else (value > high)
+    if field.min_length is not None:
+        yield "min_length", _length(field, value) < field.min_length
+    if field.max_length is not None:
+        yield "max_length", _length(field, value) > field.max_length
+
+
+def _length(field: Field, value: pl.Expr) -> pl.Expr:
+    if field.kind == "list":
+        return value.list.len()
+    return value.bin.size() if field.kind == "binary" else value.str.len_chars()
+
+
+def _literal(field: Field, value: Any, rule: str) -> Any:
+    """A bound or an allowed value of the contract as a value of the field's type."""
+    try:
+        return _CONVERT[field.kind](value)
+    except (ValueError, TypeError, InvalidOperation, KeyError):
+        raise ConfigError(
+            [
+                Problem(
+                    f"'{value}' is no {field.type_text()}", field.mark, f"schema.{field.name}.{rule}",
+                    f"write a value of the column's type ({field.type_text()})",
+                )
+            ]
+        ) from None
+
+
+def default_literal(field: Field) -> pl.Expr:
+    """The field's default as an expression of its type; ConfigError when it is none."""
+    return pl.lit(_literal(field, field.default, "default"), dtype=polars_type(field))
+
+
+def _whole(value: Any) -> int:
+    number = Decimal(str(value))
+    if number != int(number):
+        raise ValueError(value)
+    return int(number)
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[str(value).lower()]
+
+
+_CONVERT: dict[str, Any] = {
+    "string": str,
+    "uuid": lambda v: str(v).lower(),
+    "json": str,
+    "long": _whole,
+    "double": float,
+    "decimal": lambda v: Decimal(str(v)),
+    "boolean": _flag,
+    "date": lambda v: date.fromisoformat(str(v)),
+    "time": lambda v: time.fromisoformat(str(v)),
+    "timestamp": lambda v: datetime.fromisoformat(str(v)),
+    "timestamptz": lambda v: datetime.fromisoformat(str(v)),
+    "binary": lambda v: str(v).encode(),
+}

@@ -1,0 +1,210 @@
+"""Files as a lazy frame, block by block: cut at line breaks, parsed ahead by several threads, handed on in order.
+
+A file whose bytes are its text is read in place at several positions; a compressed or transcoded one as a stream. Either
+way only a few blocks are in memory at once, whatever the file's size.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from dativo.errors import Interrupted, SourceError
+from dativo.sources.csv_block import Parsed
+from dativo.sources.files import LocalFile
+from dativo.sources.protocol import FILE, ROW, Meter
+
+BLOCK = 8 << 20
+SMALL_BLOCK = 1 << 20
+_TAIL = 1 << 16
+
+
+class Block(Protocol):
+    """Reads the bytes of a block; called in a worker thread."""
+
+    def __call__(self) -> bytes: ...
+
+
+@dataclass(slots=True, frozen=True)
+class TextFile:
+    """A file ready to be read: where its first record begins, and how a block of it becomes a frame.
+
+    `start` is the byte offset of the first record for a file that is read in place (`plain`), else the number of bytes
+    of its UTF-8 text to skip. `parse(data, at_end)` gives the frame of a block that begins where a record begins.
+    """
+
+    file: LocalFile
+    index: int
+    plain: bool
+    start: int
+    pieces: Callable[[], Iterator[bytes]]
+    parse: Callable[[bytes, bool], Parsed]
+    finish: Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def scan(files: Sequence[TextFile], schema: dict[str, pl.DataType], meter: Meter, limit: int | None) -> pl.LazyFrame:
+    """All records of some files as one lazy frame with the columns of `schema`, which every file's `finish` gives.
+
+    With `limit` the files are read in small blocks and no further than that many records need.
+    """
+    size = SMALL_BLOCK if limit is not None else BLOCK
+
+    def generate(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        left = min((n for n in (n_rows, limit) if n is not None), default=None)
+        workers = 1 if left is not None else min(max(pl.thread_pool_size(), 1), 8)
+        with ThreadPoolExecutor(workers, thread_name_prefix="dativo-read") as pool:
+            for file in files:
+                if left is not None and left <= 0:
+                    break
+                for frame in _records(file, pool, workers, size, meter):
+                    out = file.finish(frame)
+                    if left is not None:
+                        out = out.head(left)
+                        left -= out.height
+                    if with_columns is not None:
+                        out = out.select(with_columns)
+                    yield out if predicate is None else out.filter(predicate)
+                    if left is not None and left <= 0:
+                        break
+
+    return register_io_source(generate, schema=schema, is_pure=True)
+
+
+def _records(
+    file: TextFile, pool: ThreadPoolExecutor, workers: int, size: int, meter: Meter
+) -> Iterator[pl.DataFrame]:
+    """The frames of one file in order, ROW counted through the file from 1."""
+    descriptor = _opened(file.file) if file.plain else -1
+    blocks = _plain_blocks(file, descriptor, size) if file.plain else _stream_blocks(file, size)
+    ahead: deque[tuple[Block, bool, Future[tuple[bytes, Parsed]]]] = deque()
+    done, rest = 0, b""
+    exhausted = False
+    try:
+        while True:
+            while not exhausted and len(ahead) <= workers:
+                following = next(blocks, None)
+                if following is None:
+                    exhausted = True
+                    break
+                read, at_end = following
+                ahead.append((read, at_end, pool.submit(_parse, read, at_end, file)))
+            if not ahead:
+                break
+            _stop_when_asked(meter)
+            _, at_end, future = ahead.popleft()
+            data, parsed = future.result()
+            if rest:
+                # The block before ended inside a record: this block was parsed from the wrong place.
+                parsed = file.parse(rest + data, at_end)
+            rest = parsed.rest
+            meter.bytes += len(data) if file.plain else 0
+            meter.rows += parsed.records
+            if parsed.frame.height:
+                # Made from ROW rather than from a literal, FILE is cut into the same chunks as the other columns.
+                yield parsed.frame.with_columns(
+                    (pl.col(ROW) + done + 1).alias(ROW), (pl.col(ROW) * 0 + file.index).cast(pl.UInt32).alias(FILE)
+                )
+            done += parsed.records
+    finally:
+        for _, _, future in ahead:
+            future.cancel()
+        wait([future for _, _, future in ahead])
+        if descriptor >= 0:
+            os.close(descriptor)
+    if not file.plain:
+        meter.bytes += file.file.size
+
+
+def _parse(read: Block, at_end: bool, file: TextFile) -> tuple[bytes, Parsed]:
+    data = read()
+    return data, file.parse(data, at_end)
+
+
+def _stop_when_asked(meter: Meter) -> None:
+    if meter.stop.is_set():
+        raise Interrupted("stopped while reading; nothing was committed")
+
+
+def _opened(file: LocalFile) -> int:
+    try:
+        return os.open(file.path, os.O_RDONLY)
+    except OSError as error:
+        raise SourceError(f"'{file.name}' cannot be read: {error.strerror}") from None
+
+
+def _plain_blocks(file: TextFile, descriptor: int, size: int) -> Iterator[tuple[Block, bool]]:
+    """Blocks of a file that is read in place, each ending with a line break; and whether it is the file's last."""
+    total = os.fstat(descriptor).st_size
+    start = file.start
+    while start < total:
+        end = _line_break(descriptor, start + size, total)
+
+        def read(start: int = start, end: int = end) -> bytes:
+            return _read_range(descriptor, start, end, file.file.name)
+
+        yield read, end >= total
+        start = end
+
+
+def _line_break(descriptor: int, target: int, total: int) -> int:
+    """The offset after the last line break before `target`, or after the first one behind it."""
+    if target >= total:
+        return total
+    low = max(target - _TAIL, 0)
+    found = os.pread(descriptor, target - low, low).rfind(b"\n")
+    if found >= 0:
+        return low + found + 1
+    position = target
+    while position < total:
+        data = os.pread(descriptor, 1 << 20, position)
+        found = data.find(b"\n")
+        if found >= 0:
+            return position + found + 1
+        position += max(len(data), 1)
+    return total
+
+
+def _read_range(descriptor: int, start: int, end: int, name: str) -> bytes:
+    try:
+        data = os.pread(descriptor, end - start, start)
+        while len(data) < end - start:
+            more = os.pread(descriptor, end - start - len(data), start + len(data))
+            if not more:
+                raise SourceError(f"'{name}' became shorter while it was read", hint="run again when it is complete")
+            data += more
+    except OSError as error:
+        raise SourceError(f"'{name}' cannot be read: {error.strerror}") from None
+    return data
+
+
+def _stream_blocks(file: TextFile, size: int) -> Iterator[tuple[Block, bool]]:
+    """Blocks of a file that comes as a stream of UTF-8 pieces."""
+    skip, buffered, length = file.start, [], 0
+    for piece in file.pieces():
+        data = piece
+        if skip:
+            data, skip = data[skip:], max(skip - len(data), 0)
+        if not data:
+            continue
+        length += len(data)
+        buffered.append(data)
+        if length < size or b"\n" not in data:
+            continue
+        whole = b"".join(buffered)
+        cut = whole.rfind(b"\n") + 1
+        buffered, length = [whole[cut:]], len(whole) - cut
+        yield _given(whole[:cut]), False
+    yield _given(b"".join(buffered)), True
+
+
+def _given(data: bytes) -> Block:
+    return lambda: data

@@ -1,0 +1,193 @@
+"""Options of the file sources, as `source.engine.options` gives them.
+
+This module imports nothing heavy: `validate` reads it for every job.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from dativo.config.decode import Problems, decode
+from dativo.config.documents import Node, map_of, scalar_of
+from dativo.config.job import NotNegative
+from dativo.config.resolve import ResolvedJob
+from dativo.errors import ConfigError, Mark, one_slip
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+DEFAULT_NULLS = ("", "NULL", "null", "None")
+
+
+class CsvOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How CSV files are read."""
+
+    unknown: ClassVar[str] = "free"
+    aliases: ClassVar[dict[str, str]] = {"batch_size": "chunk_size", "quotechar": "quote_char", "sep": "delimiter"}
+    encoding: Annotated[str, Meta(min_length=1, description="a byte order mark wins over the default")] = "utf-8"
+    delimiter: Annotated[str, Meta(min_length=1, description="one or several characters; `\\t` is a tab")] = ","
+    quote_char: Annotated[str | None, Meta(description="one character; null or empty: no quoting")] = '"'
+    has_header: Annotated[bool, Meta(description="whether the first record names the columns")] = True
+    compression: Annotated[
+        Literal["auto", "none", "gzip", "zstd", "zip"], Meta(description="`auto` looks at the file's first bytes")
+    ] = "auto"
+    skip_rows: Annotated[NotNegative, Meta(description="lines to skip before the header")] = 0
+    comment: Annotated[str | None, Meta(description="lines that start so are skipped")] = None
+    null_values: Annotated[list[str] | None, Meta(description='texts that mean null; "", NULL, null, None')] = None
+    date_formats: Annotated[list[str] | None, Meta(description="formats tried before ISO 8601")] = None
+    timezone: Annotated[str, Meta(description="zone of times without an offset")] = "UTC"
+    dst: Annotated[
+        Literal["earlier", "later"] | None, Meta(description="which of two times a clock change makes is meant")
+    ] = None
+    thousands: Annotated[str | None, Meta(description="separator of thousands, removed from numbers")] = None
+    decimal_separator: Annotated[str, Meta(min_length=1, description="decimal point")] = "."
+    true_values: Annotated[list[str] | None, Meta(description="texts that mean true; true, 1, yes, on")] = None
+    false_values: Annotated[list[str] | None, Meta(description="texts that mean false; false, 0, no, off")] = None
+    chunk_size: Annotated[Any, Meta(description="rows a chunk in the reference implementation; blocks are sized here")] = None
+    extra: dict[str, Any] = {}
+
+
+class JsonlOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How JSON lines are read."""
+
+    unknown: ClassVar[str] = "free"
+    encoding: Annotated[str, Meta(min_length=1, description="a byte order mark wins over the default")] = "utf-8"
+    compression: Annotated[
+        Literal["auto", "none", "gzip", "zstd", "zip"], Meta(description="`auto` looks at the file's first bytes")
+    ] = "auto"
+    null_values: Annotated[list[str] | None, Meta(description="texts that mean null; none by default")] = None
+    date_formats: Annotated[list[str] | None, Meta(description="formats tried before ISO 8601")] = None
+    timezone: Annotated[str, Meta(description="zone of times without an offset")] = "UTC"
+    dst: Annotated[
+        Literal["earlier", "later"] | None, Meta(description="which of two times a clock change makes is meant")
+    ] = None
+    true_values: Annotated[list[str] | None, Meta(description="texts that mean true; true, 1, yes, on")] = None
+    false_values: Annotated[list[str] | None, Meta(description="texts that mean false; false, 0, no, off")] = None
+    extra: dict[str, Any] = {}
+
+
+class ParquetOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How Parquet files are read."""
+
+    unknown: ClassVar[str] = "free"
+    timezone: Annotated[str, Meta(description="zone of times without one")] = "UTC"
+    null_values: Annotated[list[str] | None, Meta(description="texts that mean null; none by default")] = None
+    date_formats: Annotated[list[str] | None, Meta(description="formats of text columns that become dates")] = None
+    extra: dict[str, Any] = {}
+
+
+_PATH = "source.engine.options"
+
+
+def csv_options(job: ResolvedJob) -> CsvOptions:
+    """The CSV options of a job; ConfigError with every mistake among them."""
+    problems = Problems()
+    options = _decoded(job, CsvOptions, problems)
+    if options is not None:
+        options = _checked(options, job, problems)
+    return _given(options, problems)
+
+
+def jsonl_options(job: ResolvedJob) -> JsonlOptions:
+    """The JSON lines options of a job; ConfigError with every mistake among them."""
+    problems = Problems()
+    options = _decoded(job, JsonlOptions, problems)
+    if options is not None:
+        _check_encoding(options.encoding, job, problems)
+        _check_zone(options.timezone, job, problems)
+    return _given(options, problems)
+
+
+def parquet_options(job: ResolvedJob) -> ParquetOptions:
+    """The Parquet options of a job; ConfigError with every mistake among them."""
+    problems = Problems()
+    options = _decoded(job, ParquetOptions, problems)
+    if options is not None:
+        _check_zone(options.timezone, job, problems)
+    return _given(options, problems)
+
+
+def misspelt(job: ResolvedJob) -> Problems:
+    """Warnings about options that are one slip away from a known one: they are free, and so do nothing."""
+    problems = Problems()
+    kinds = {"csv": CsvOptions, "jsonl": JsonlOptions, "parquet": ParquetOptions}
+    cls = kinds.get(job.source_type)
+    known = [*cls.__struct_fields__, *getattr(cls, "aliases", {})] if cls else []
+    for key in _raw(job):
+        slip = one_slip(key, known) if key not in known else None
+        if slip and not key.startswith("library"):
+            problems.warn(
+                f"unknown option '{key}' does nothing", job.mark(f"{_PATH}.{key}"), f"{_PATH}.{key}",
+                f"did you mean '{slip}'?", code="config_unknown_key",
+            )
+    return problems
+
+
+def _raw(job: ResolvedJob) -> dict[str, Any]:
+    engine = job.source.engine
+    return dict(engine.options) if engine is not None and not isinstance(engine, str) else {}
+
+
+def _decoded(job: ResolvedJob, cls: type[S], problems: Problems) -> S | None:
+    def node(value: Any, path: str) -> Node:
+        mark = job.mark(path) or Mark(job.path)
+        if isinstance(value, dict):
+            return map_of({str(k): node(v, f"{path}.{k}") for k, v in value.items()}, mark)
+        if isinstance(value, list):
+            return Node("list", [node(v, f"{path}[{i}]") for i, v in enumerate(value)], mark)
+        return scalar_of(value, mark)
+
+    return decode(node(_raw(job), _PATH), cls, problems, _PATH)
+
+
+def _given(options: S | None, problems: Problems) -> S:
+    if options is None or problems.errors():
+        raise ConfigError(problems.found)
+    return options
+
+
+def _checked(options: CsvOptions, job: ResolvedJob, problems: Problems) -> CsvOptions:
+    delimiter = options.delimiter.replace("\\t", "\t")
+    quote = options.quote_char or None
+
+    def wrong(name: str, message: str, hint: str) -> None:
+        problems.add(message, job.mark(f"{_PATH}.{name}"), f"{_PATH}.{name}", hint)
+
+    if "\n" in delimiter or "\r" in delimiter or "\0" in delimiter:
+        wrong("delimiter", "a delimiter cannot hold a line break or NUL", "as ',', ';', '|' or '\\t'")
+    if quote is not None and (len(quote) != 1 or quote in delimiter or quote in "\r\n\0" or not quote.isascii()):
+        wrong("quote_char", f"'{quote}' cannot be a quote character", "one ASCII character that is not the delimiter")
+    if options.thousands is not None and options.thousands == options.decimal_separator:
+        wrong("thousands", "'thousands' and 'decimal_separator' are equal", "as thousands ',' and decimal_separator '.'")
+    if len(options.decimal_separator) != 1:
+        wrong("decimal_separator", "a decimal separator is one character", "'.' or ','")
+    _check_encoding(options.encoding, job, problems)
+    _check_zone(options.timezone, job, problems)
+    return msgspec.structs.replace(options, delimiter=delimiter, quote_char=quote)
+
+
+def _check_encoding(name: str, job: ResolvedJob, problems: Problems) -> None:
+    try:
+        known = codecs.lookup(name)
+        usable = getattr(known, "_is_text_encoding", True)
+    except (LookupError, ValueError):
+        usable = False
+    if not usable:
+        problems.add(
+            f"unknown encoding '{name}'", job.mark(f"{_PATH}.encoding"), f"{_PATH}.encoding",
+            "as utf-8, utf-16-le, latin-1, cp1252",
+        )
+
+
+def _check_zone(name: str, job: ResolvedJob, problems: Problems) -> None:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        problems.add(
+            f"'{name}' is not an IANA time zone", job.mark(f"{_PATH}.timezone"), f"{_PATH}.timezone", "as 'Europe/Berlin'"
+        )

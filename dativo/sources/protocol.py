@@ -1,0 +1,105 @@
+"""The plug point of sources: what a source gives to the plan.
+
+A source's frame has the data columns under the source's own names and four columns that say where each row came from:
+
+| column | dtype | meaning |
+|---|---|---|
+| `FILE` | UInt32 | position in `Extract.files` |
+| `ROW` | Int64 | number of the record in its file, from 1, header and blank lines not counted |
+| `FAULT` | String | null, or what is wrong with the record itself, as `ragged: 3 fields, expected 4` |
+| `TEXT` | String | null, or the record as it stands in the file where it has a fault |
+
+A record that cannot be read is a row too: its fields are what could be made out, its fault tells why. So nothing is
+padded, cut or dropped in silence, and the contract decides what happens to it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from dativo.state.cursor import Cursor
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from dativo.config.resolve import StreamConfig
+    from dativo.contract.text import TextRules
+
+FILE = "__dativo_file"
+ROW = "__dativo_row"
+FAULT = "__dativo_fault"
+TEXT = "__dativo_text"
+PROVENANCE = (FILE, ROW, FAULT, TEXT)
+
+
+@dataclass(slots=True)
+class Meter:
+    """What a source has read so far; written by the source, read by the progress line.
+
+    `stop` set asks the source to end at the next block by raising Interrupted.
+    """
+
+    bytes: int = 0
+    total_bytes: int = 0
+    rows: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True, frozen=True)
+class SourceColumn:
+    """A column that the source has: its name there, and in how many of its files it stands."""
+
+    name: str
+    files: int
+
+
+@dataclass(slots=True)
+class Extract:
+    """One reading of a stream.
+
+    `frame` is lazy and can be read more than once. `encoding` says whether its data columns are text still to be cast
+    by the contract (`text`, with the `rules` for doing so) or have types already (`typed`). `cursor` gives the new
+    cursor after the frame was consumed. `unchanged` tells that the source has nothing that was not read before.
+    """
+
+    frame: pl.LazyFrame
+    encoding: Literal["text", "typed"]
+    columns: tuple[SourceColumn, ...]
+    files: tuple[str, ...]
+    rules: TextRules
+    cursor: Callable[[], Cursor]
+    skipped: int = 0
+    unchanged: bool = False
+    notes: list[str] = field(default_factory=list)
+    close: Callable[[], None] = lambda: None
+
+
+class Source(Protocol):
+    """Reads streams; adapters implement this and inherit nothing."""
+
+    def streams(self) -> Sequence[str]:
+        """The names of the streams that can be read."""
+        ...
+
+    def read(
+        self,
+        stream: StreamConfig,
+        since: Cursor | None,
+        *,
+        meter: Meter,
+        limit: int | None = None,
+        full: bool = False,
+    ) -> Extract:
+        """The stream's rows that are new since a cursor (all without one, or with `full`).
+
+        With `limit` the source may stop early and read only so much as that many rows need. Raises SourceError when
+        the source is not what the configuration says.
+        """
+        ...
+
+    def check(self, stream: StreamConfig) -> list[dict[str, Any]]:
+        """What stands between this configuration and reading: one entry `{name, ok, message, hint}` a finding."""
+        ...

@@ -1,0 +1,191 @@
+"""Files as a stream of UTF-8: opened, decompressed and transcoded piece by piece, never as a whole."""
+
+from __future__ import annotations
+
+import codecs
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+from dativo.errors import SourceError
+from dativo.sources.files import LocalFile
+
+PIECE = 4 << 20
+
+_BOMS = [
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\x00\x00", "utf-32-le"),
+    (b"\x00\x00\xfe\xff", "utf-32-be"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+]
+_MAGIC = [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip")]
+
+
+def compression_of(file: LocalFile, option: str) -> str:
+    """The file's compression: what the option says, or what its first bytes tell."""
+    if option != "auto":
+        return option
+    head = _head(file, 4)
+    return next((name for magic, name in _MAGIC if head.startswith(magic)), "none")
+
+
+def members(file: LocalFile, option: str) -> list[LocalFile]:
+    """The file itself, or for a zip archive each file inside it."""
+    if compression_of(file, option) != "zip":
+        return [file]
+    try:
+        with zipfile.ZipFile(file.path) as archive:
+            infos = [i for i in archive.infolist() if not i.is_dir() and not _is_clutter(i.filename)]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise SourceError(f"'{file.name}' is not a zip archive: {error}", hint="check the option 'compression'") from None
+    if not infos:
+        raise SourceError(f"the archive '{file.name}' holds no file")
+    if any(i.flag_bits & 1 for i in infos):
+        raise SourceError(f"the archive '{file.name}' is encrypted", hint="decrypt it first")
+    return [replace(file, member=i.filename, name=f"{file.name}!{i.filename}", size=i.file_size) for i in infos]
+
+
+def is_plain(file: LocalFile, compression: str, encoding: str) -> bool:
+    """Whether the file's bytes are its text in UTF-8, so that they can be read in place."""
+    return compression_of(file, compression) == "none" and text_encoding(file, compression, encoding) == "utf-8"
+
+
+def text_encoding(file: LocalFile, compression: str, encoding: str) -> str:
+    """The file's encoding: a byte order mark wins over utf-8, the option over everything else."""
+    name = codecs.lookup(encoding).name
+    if name in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
+        head = next(_raw(file, compression, 4), b"")[:4]
+        found = next((known for bom, known in _BOMS if head.startswith(bom)), None)
+        if found is not None:
+            return found
+        return {"utf-8-sig": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}.get(name, name)
+    return name
+
+
+def bom_length(file: LocalFile) -> int:
+    """The length of a UTF-8 byte order mark at the file's start."""
+    return 3 if _head(file, 3) == b"\xef\xbb\xbf" else 0
+
+
+def utf8_pieces(file: LocalFile, compression: str, encoding: str, piece: int = PIECE) -> Iterator[bytes]:
+    """The file's text as UTF-8 without a byte order mark, in pieces of about `piece` bytes.
+
+    UTF-8 is passed on as it is, invalid bytes included: the reader of records tells which record they stand in. Other
+    encodings raise SourceError with the place of the first invalid byte.
+    """
+    name = text_encoding(file, compression, encoding)
+    pieces = _raw(file, compression, piece)
+    if name == "utf-8":
+        first = next(pieces, b"")
+        yield first.removeprefix(b"\xef\xbb\xbf")
+        yield from pieces
+        return
+    decoder = codecs.getincrementaldecoder(name)()
+    done, start = 0, True
+    for data in _then_end(pieces):
+        try:
+            text = decoder.decode(data or b"", final=data is None)
+        except UnicodeDecodeError as error:
+            offset = done + error.start
+            raise SourceError(
+                f"'{file.name}' is not {name}: byte {offset} cannot be read",
+                hint="check the option 'encoding'", field="source.engine.options.encoding",
+            ) from None
+        done += len(data or b"")
+        if start and text:
+            text, start = text.removeprefix("\ufeff"), False
+        if text:
+            yield text.encode("utf-8", "surrogatepass")
+
+
+def _then_end(pieces: Iterator[bytes]) -> Iterator[bytes | None]:
+    yield from pieces
+    yield None
+
+
+def _raw(file: LocalFile, compression: str, piece: int) -> Iterator[bytes]:
+    """The file's bytes, decompressed; foreign errors are translated here."""
+    kind = compression_of(file, compression)
+    try:
+        yield from _OPENERS[kind](file, piece)
+    except (zlib.error, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise SourceError(f"'{file.name}' cannot be read: {error.strerror}") from None
+        raise SourceError(
+            f"'{file.name}' is damaged: {kind} says {error or type(error).__name__}", hint="fetch the file again"
+        ) from None
+
+
+def _plain(file: LocalFile, piece: int) -> Iterator[bytes]:
+    with file.path.open("rb", buffering=0) as stream:
+        yield from _pieces(stream, piece)
+
+
+def _gzip(file: LocalFile, piece: int) -> Iterator[bytes]:
+    with file.path.open("rb", buffering=0) as stream:
+        yield from _inflate(stream, piece)
+
+
+def _inflate(stream: IO[bytes], piece: int) -> Iterator[bytes]:
+    """Gzip, several members one after the other included."""
+    inflater = zlib.decompressobj(wbits=31)
+    ended = False
+    for data in _pieces(stream, max(piece // 4, 1 << 16)):
+        rest = data
+        while rest:
+            if ended:
+                rest = rest.lstrip(b"\0")  # padding after the last member is allowed
+                if not rest:
+                    break
+                inflater, ended = zlib.decompressobj(wbits=31), False
+            out = inflater.decompress(rest, piece)
+            if out:
+                yield out
+            rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+            ended = inflater.eof
+    if not ended:
+        raise EOFError("the end is missing")
+
+
+def _zstd(file: LocalFile, piece: int) -> Iterator[bytes]:
+    import zstandard
+
+    with file.path.open("rb", buffering=0) as stream:
+        reader = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(stream, read_across_frames=True)
+        try:
+            yield from _pieces(reader, piece)
+        except zstandard.ZstdError as error:
+            raise ValueError(str(error)) from None
+
+
+def _zip(file: LocalFile, piece: int) -> Iterator[bytes]:
+    with zipfile.ZipFile(file.path) as archive, archive.open(file.member or archive.namelist()[0]) as stream:
+        yield from _pieces(stream, piece)
+
+
+_OPENERS: dict[str, Callable[[LocalFile, int], Iterator[bytes]]] = {
+    "none": _plain,
+    "gzip": _gzip,
+    "zstd": _zstd,
+    "zip": _zip,
+}
+
+
+def _pieces(stream: IO[bytes], piece: int) -> Iterator[bytes]:
+    while data := stream.read(piece):
+        yield data
+
+
+def _head(file: LocalFile, length: int) -> bytes:
+    with suppress(OSError), file.path.open("rb") as stream:
+        return stream.read(length)
+    return b""
+
+
+def _is_clutter(name: str) -> bool:
+    return name.startswith("__MACOSX/") or Path(name).name.startswith(".")
