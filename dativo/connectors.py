@@ -1,0 +1,88 @@
+"""The table of connectors that this version can run: the only place where names meet classes.
+
+A connector that the registry knows and this table does not is valid configuration, but a run refuses it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from datetime import datetime
+from typing import Any, NamedTuple, cast
+
+from dativo.config.decode import Problems
+from dativo.config.resolve import ResolvedJob, StreamConfig
+from dativo.errors import UnsupportedError
+from dativo.sources.protocol import Source
+from dativo.targets.protocol import Target
+
+
+class Adapter(NamedTuple):
+    """Where an adapter is: `module:attribute`, the same for the function that checks its options, and the extra to install."""
+
+    adapter: str
+    options: str | None
+    extra: str
+
+
+SOURCES = {
+    "csv": Adapter("dativo.sources.csv:CsvSource", "dativo.sources.options:csv_options", "csv"),
+    "jsonl": Adapter("dativo.sources.jsonl:JsonlSource", "dativo.sources.options:jsonl_options", "jsonl"),
+    "parquet": Adapter("dativo.sources.parquet:ParquetSource", "dativo.sources.options:parquet_options", "parquet"),
+}
+TARGETS = {
+    "iceberg": Adapter("dativo.targets.iceberg.target:IcebergTarget", None, "iceberg"),
+}
+
+
+def source(job: ResolvedJob) -> Source:
+    """The job's source; UnsupportedError when this version has none of its type."""
+    if job.source.custom_reader:
+        raise UnsupportedError(
+            "custom readers are not built yet", mark=job.mark("source.custom_reader"), field="source.custom_reader",
+            hint=f"use a connector; this version has: {', '.join(SOURCES)}",
+        )
+    return cast(Source, _load(SOURCES, "source", job.source_type, job)(job))
+
+
+def target(job: ResolvedJob, stream: StreamConfig, token: str, started: datetime) -> Target:
+    """The job's target for a stream; UnsupportedError when this version has none of its type."""
+    if job.target.custom_writer:
+        raise UnsupportedError(
+            "custom writers are not built yet", mark=job.mark("target.custom_writer"), field="target.custom_writer",
+            hint=f"use a connector; this version has: {', '.join(TARGETS)}",
+        )
+    return cast(Target, _load(TARGETS, "target", job.target_type, job)(job, stream, token, started))
+
+
+def _load(table: dict[str, Adapter], role: str, name: str, job: ResolvedJob) -> Any:
+    adapter = table.get(name)
+    if adapter is None:
+        raise UnsupportedError(
+            f"the {role} '{name}' is not built yet", mark=job.mark(f"{role}_connector_path"),
+            field=f"{role}_connector_path", hint=f"this version has: {', '.join(table)}",
+        )
+    module, _, attribute = adapter.adapter.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise UnsupportedError(
+            f"the {role} '{name}' needs the package '{error.name}'", hint=f"pip install 'dativo[{adapter.extra}]'"
+        ) from None
+
+
+def check_options(job: ResolvedJob) -> Problems:
+    """Mistakes and warnings in the options of the job's source, found without loading the source itself."""
+    from dativo.errors import ConfigError
+
+    problems = Problems()
+    adapter = SOURCES.get(job.source_type)
+    if adapter is None or adapter.options is None:
+        return problems
+    module, _, attribute = adapter.options.partition(":")
+    loaded = importlib.import_module(module)
+    try:
+        getattr(loaded, attribute)(job)
+    except ConfigError as error:
+        problems.found += error.problems()
+    problems.found += loaded.misspelt(job).found
+    return problems

@@ -1,0 +1,258 @@
+"""The passes of a run over its source: one that compares keys where rows may be there already, one that loads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+from dativo.config.asset import Field
+from dativo.contract.enforce import BAD
+from dativo.contract.rules import UNIQUE
+from dativo.errors import DativoError, Interrupted, SourceError, TargetError
+from dativo.observe.listener import Listener
+from dativo.pipeline.plan import DUPLICATE, StreamPlan, build
+from dativo.sources.protocol import FILE, ROW, Meter
+from dativo.staging import dedup
+from dativo.staging.identity import hashes, identity
+from dativo.targets.protocol import Target, TooManyPartitions, Written
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, frozen=True)
+class Loaded:
+    """What the loading pass found and wrote."""
+
+    written: Written
+    extracted: int
+    bad: int
+    duplicates: int
+    violations: Path
+
+
+def in_background(work: Callable[[], T], listener: Listener, meter: Meter) -> T:
+    """Runs a pass in a thread of its own, so that signals are heard and progress is drawn while it goes on."""
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
+            failure.append(error)
+
+    thread = threading.Thread(target=run, name="dativo-pass", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+        listener.tick()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def collect(frames: list[pl.LazyFrame]) -> list[pl.DataFrame]:
+    """Runs the frames in one pass on the streaming engine; foreign errors are translated."""
+    try:
+        return pl.collect_all(frames, engine="streaming")
+    except (DativoError, TooManyPartitions):
+        raise
+    except (pl.exceptions.PolarsError, OSError, pa.ArrowException) as error:
+        raise _translated(error) from error
+    except duckdb.Error as error:
+        raise TargetError(str(error).splitlines()[0]) from error
+
+
+def _translated(error: BaseException) -> DativoError:
+    """A pass's failure in dativo's words."""
+    text = str(error)
+    first = text.splitlines()[0] if text else type(error).__name__
+    if "No space left" in text or "os error 28" in text:
+        return TargetError("no space left on the disk; nothing was committed", hint="free space, then run again")
+    if any(mark in text for mark in ("Permission denied", "os error 13", "Read-only file system", "os error 30")):
+        return TargetError(f"a file cannot be written: {first}", hint="check the permissions of the warehouse")
+    if "Not a directory" in text or "os error 20" in text:
+        return TargetError(f"a folder cannot be made: {first}", hint="check the warehouse's path")
+    if isinstance(error, pl.exceptions.ComputeError) and "regex" in text:
+        return SourceError(f"a pattern of the contract cannot be used: {first}", hint="patterns are RE2: no look-around")
+    return TargetError(f"the pass over the data failed: {first}", hint="run with --debug for the details")
+
+
+def needs_keys(plan: StreamPlan, write_mode: str, *, has_rows: bool) -> bool:
+    """Whether rows must be compared by key before they are loaded."""
+    asset = plan.stream.asset
+    if any(f.unique for f in asset.fields):
+        return True
+    return bool(asset.key) or (write_mode == "append" and has_rows)
+
+
+def compare_keys(
+    plan: StreamPlan,
+    target: Target,
+    folder: Path,
+    key: str | None,
+    *,
+    write_mode: str,
+    cursor_field: str | None,
+    memory_limit: str | None,
+    threads: int | None,
+) -> StreamPlan:
+    """The plan with duplicates and repeated unique values marked.
+
+    Reads the source once for its keys. Rows with the same identity count as one: key and cursor where there is a key
+    and a cursor field, else the whole row.
+    """
+    asset = plan.stream.asset
+    fields = _identity_fields(plan, cursor_field)
+    unique = [f for f in asset.fields if f.unique]
+    names = [(f.name, f"__dativo_u{i}a", f"__dativo_u{i}b") for i, f in enumerate(unique)]
+    good = plan.enforced.frame.filter(plan.enforced.good() & ~pl.col(BAD))
+    selected = good.select(FILE, ROW, *plan.expressions(key)).select(
+        pl.col(FILE).alias("file"), pl.col(ROW).alias("row"), *identity(fields)
+    )
+    if unique:
+        selected = good.select(FILE, ROW, *plan.expressions(key), *_unique_texts(plan, unique)).select(
+            pl.col(FILE).alias("file"), pl.col(ROW).alias("row"), *identity(fields), *_unique_hashes(names)
+        )
+    keys = folder / "keys.parquet"
+    sink = selected.sink_parquet(keys, compression="lz4", lazy=True, maintain_order=False)
+    rows = plan.enforced.frame.group_by(FILE).agg(pl.col(ROW).max())
+    assert sink is not None
+    counted = collect([sink, rows])[1]
+    per_file = dict(counted.iter_rows())
+    existing = target.existing(fields) if write_mode == "append" else None
+    masks = dedup.find(
+        folder,
+        keys,
+        _existing_keys(existing, fields, folder),
+        rows_per_file=[per_file.get(i, 0) for i in range(len(plan.extract.files))],
+        identity=bool(asset.key) or existing is not None,
+        counted=not asset.key,
+        unique=names,
+        memory_limit=memory_limit,
+        threads=threads,
+    )
+    return _marked(plan, masks)
+
+
+def _identity_fields(plan: StreamPlan, cursor_field: str | None) -> list[Field]:
+    key = plan.stream.asset.key
+    columns = [c for c in plan.columns if c.name not in plan.enforced.extra]
+    if key and cursor_field and any(c.name == cursor_field for c in columns):
+        return [c for c in columns if c.name in (*key, cursor_field)]
+    return columns
+
+
+def _unique_texts(plan: StreamPlan, unique: list[Field]) -> list[pl.Expr]:
+    """The untreated values of unique columns, as text."""
+    return [
+        plan.enforced.value(f.name).cast(pl.String, strict=False).alias(f"__dativo_unique_{i}") for i, f in enumerate(unique)
+    ]
+
+
+def _unique_hashes(names: list[tuple[str, str, str]]) -> list[pl.Expr]:
+    found: list[pl.Expr] = []
+    for i, (_, low, high) in enumerate(names):
+        text = pl.col(f"__dativo_unique_{i}")
+        first, second = hashes(text)
+        found += [pl.when(text.is_not_null()).then(first).alias(low), pl.when(text.is_not_null()).then(second).alias(high)]
+    return found
+
+
+def _existing_keys(existing: pl.LazyFrame | None, fields: list[Field], folder: Path) -> Path | None:
+    if existing is None:
+        return None
+    path = folder / "existing.parquet"
+    sink = existing.select(identity(fields)).sink_parquet(path, compression="lz4", lazy=True, maintain_order=False)
+    assert sink is not None
+    collect([sink])
+    return path
+
+
+def _marked(plan: StreamPlan, masks: dedup.Masks) -> StreamPlan:
+    file, row = pl.col(FILE), pl.col(ROW)
+    flags = tuple((column, UNIQUE, flag) for column, flag in masks.repeats(file, row).items())
+    if flags:
+        plan = build(plan.job, plan.stream, plan.extract, "warehouse", extra_flags=flags)
+    duplicate = masks.duplicates(file, row)
+    if duplicate is not None and masks.duplicate is not None and masks.duplicate.any():
+        frame = plan.enforced.frame.with_columns((duplicate & ~pl.col(BAD)).alias(DUPLICATE))
+        plan.enforced.frame = frame
+    return plan
+
+
+def load(plan: StreamPlan, target: Target, folder: Path, key: str | None) -> Loaded:
+    """The one pass that writes accepted rows and violations and counts both.
+
+    With more partitions than may be open at once it is done again in two steps.
+    """
+    try:
+        return _load(plan, target, folder, key, spill=None)
+    except TooManyPartitions:
+        target.abort()
+        return _load(plan, target, folder, key, spill=folder)
+
+
+def _load(plan: StreamPlan, target: Target, folder: Path, key: str | None, *, spill: Path | None) -> Loaded:
+    output = target.output(plan.accepted(key), spill=spill)
+    path = folder / "violations.parquet"
+    violations = _shielded(plan, key).sink_parquet(path, compression="zstd", compression_level=1, lazy=True)
+    assert violations is not None
+    frame = plan.enforced.frame
+    marked = DUPLICATE in frame.collect_schema().names()
+    counts = frame.select(
+        extracted=pl.len(),
+        bad=pl.col(BAD).sum(),
+        duplicates=pl.col(DUPLICATE).sum() if marked else pl.lit(0),
+    )
+    *_, found = collect([output.sink, violations, counts])
+    extracted, bad, duplicates = found.row(0)
+    return Loaded(output.finish(), extracted, bad, duplicates, path)
+
+
+def _shielded(plan: StreamPlan, key: str | None) -> pl.LazyFrame:
+    """The violations; values of columns that the warehouse may not hold as they are do not get there this way either."""
+    frame = plan.enforced.violations(plan.extract.files)
+    hidden = [name for name, treatment in plan.treatments.items() if treatment != "none"]
+    if not hidden:
+        return frame
+    by_name = {f.name: f.source_name for f in plan.stream.asset.fields}
+    sources = {by_name[n] for n in hidden}
+    return frame.with_columns(
+        value=pl.when(~pl.col("column").is_in(hidden)).then(pl.col("value")).otherwise(pl.lit("[withheld]")),
+        record=pl.col("record").map_batches(
+            lambda s: _without(s, sources), return_dtype=pl.String, is_elementwise=True
+        ),
+    )
+
+
+def _without(records: pl.Series, names: set[str]) -> pl.Series:
+    """Records as JSON with some fields withheld; the text of a record that could not be read is withheld as a whole."""
+    import json
+
+    def shield(text: str | None) -> str | None:
+        try:
+            fields: Any = json.loads(text or "null")
+        except ValueError:
+            return "[withheld]"
+        if not isinstance(fields, dict):
+            return "[withheld]"
+        return json.dumps({k: "[withheld]" if k in names and v is not None else v for k, v in fields.items()})
+
+    return pl.Series(records.name, [shield(t) for t in records], dtype=pl.String)
+
+
+def stop(meter: Meter) -> None:
+    """Asks a pass that goes on in another thread to end."""
+    meter.stop.set()
+
+
+def interrupted() -> Interrupted:
+    return Interrupted("interrupted; nothing of this stream was committed")

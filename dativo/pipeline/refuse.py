@@ -1,0 +1,48 @@
+"""What is valid configuration, is not built yet, and would change the data if it were ignored: a run refuses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dativo.config.resolve import ResolvedJob
+from dativo.errors import ConfigError, Problem, UnsupportedError
+
+
+def refuse_unbuilt(job: ResolvedJob) -> None:
+    """Raises ConfigError for variables that are set nowhere, UnsupportedError for what this version cannot carry out."""
+    if job.missing:
+        needed = [p for p in job.warnings if p.code == "env_missing"]
+        raise ConfigError([p._replace(severity="error") for p in needed] or [_missing(n) for n in job.missing])
+    for field, message, hint in _unbuilt(job):
+        raise UnsupportedError(message, field=field, mark=job.mark(field), hint=hint)
+
+
+def _missing(name: str) -> Problem:
+    return Problem(f"Missing required environment variable: {name}", code="env_missing")
+
+
+def _unbuilt(job: ResolvedJob) -> Iterator[tuple[str, str, str]]:
+    target = job.target
+    if job.write_mode in ("upsert", "scd2"):
+        yield (
+            "target.write_mode", f"write_mode '{job.write_mode}' is not built yet",
+            "use append (new rows and new versions of rows are added) or replace",
+        )  # fmt: skip
+    if target.detect_deletes not in (None, "none"):
+        yield "target.detect_deletes", "detect_deletes is not built yet", "leave it out, or set it to none"
+    if target.publish == "branch":
+        yield "target.publish", "publish: branch is not built yet", "leave it out, or set it to direct"
+    if target.markdown_kv_storage is not None:
+        yield (
+            "target.markdown_kv_storage", "storing Markdown-KV in the target is not built yet",
+            "leave the block out, and use `dativo export --format markdown-kv`",
+        )  # fmt: skip
+    if target.file_format not in (None, "parquet", "iceberg"):
+        yield (
+            "target.file_format", f"file_format '{target.file_format}' is not built yet for target {job.target_type}",
+            "use parquet",
+        )  # fmt: skip
+    if job.budget.type != "local":
+        yield "engine.type", f"the engine '{job.budget.type}' is not built yet", "leave it out, or set it to local"
+    if job.file.privacy is not None and job.file.privacy.treat_findings:
+        yield "privacy.treat_findings", "privacy.treat_findings is not built yet", "classify the columns in the contract"

@@ -1,0 +1,58 @@
+"""The private folder of a run: keys, violations and spilled rows, gone when the run ends.
+
+A run that was killed leaves its folder behind; the next run of anyone sweeps the folders whose owner is dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dativo.errors import TargetError
+
+_OWNER = "owner"
+
+
+@contextmanager
+def staging_folder(root: Path, token: str) -> Iterator[Path]:
+    """A folder of mode 0700 below `root`; TargetError when it cannot be made."""
+    folder = root / token
+    try:
+        sweep(root)
+        folder.mkdir(mode=0o700, parents=True)
+        (folder / _OWNER).write_text(_identity(os.getpid()))
+    except OSError as error:
+        raise TargetError(
+            f"the staging folder '{folder}' cannot be made: {error.strerror}", hint="check the disk and its permissions"
+        ) from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(root: Path) -> int:
+    """Removes the folders of runs that are dead; how many."""
+    swept = 0
+    for owner in root.glob(f"*/{_OWNER}"):
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(owner.read_text().split()[0])
+            if owner.read_text() != _identity(pid):
+                shutil.rmtree(owner.parent, ignore_errors=True)
+                swept += 1
+    return swept
+
+
+def _identity(pid: int) -> str:
+    """A process's number and start time, which together no other process has; the number alone when it is gone."""
+    with contextlib.suppress(OSError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return f"{pid} {fields[19]}"
+    with contextlib.suppress(OSError):
+        os.kill(pid, 0)
+        return f"{pid} alive"
+    return f"{pid} gone"

@@ -1,0 +1,119 @@
+"""Which rows of an extraction are loaded already, or stand in it twice: found by keys, told as places.
+
+Only hashes and positions come here. The answer is a mask over the extraction's rows; the rows themselves are filtered
+where they are read the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from dativo.staging.duck import connect, translated
+from dativo.staging.identity import HIGH, LOW
+
+
+@dataclass(slots=True, frozen=True)
+class Masks:
+    """Marked rows, found by file and row number.
+
+    `first` has for each file the position of its first row in the masks; `duplicate` and `repeated` (one mask for each
+    unique column) are true for the rows that are not to be loaded, or that repeat a value.
+    """
+
+    first: pl.Series
+    duplicate: pl.Series | None
+    repeated: dict[str, pl.Series]
+
+    def duplicates(self, file: pl.Expr, row: pl.Expr) -> pl.Expr | None:
+        return None if self.duplicate is None else self._marked(self.duplicate, file, row)
+
+    def repeats(self, file: pl.Expr, row: pl.Expr) -> dict[str, pl.Expr]:
+        return {column: self._marked(mask, file, row) for column, mask in self.repeated.items()}
+
+    def _marked(self, mask: pl.Series, file: pl.Expr, row: pl.Expr) -> pl.Expr:
+        def lookup(place: pl.Series) -> pl.Series:
+            return mask.gather(self.first.gather(place.struct.field("file")) + place.struct.field("row") - 1)
+
+        place = pl.struct(file=file, row=row)
+        return place.map_batches(lookup, return_dtype=pl.Boolean, is_elementwise=True)
+
+
+def find(
+    folder: Path,
+    keys: Path,
+    existing: Path | None,
+    *,
+    rows_per_file: Sequence[int],
+    identity: bool,
+    counted: bool,
+    unique: Sequence[tuple[str, str, str]],
+    memory_limit: str | None = None,
+    threads: int | None = None,
+) -> Masks:
+    """The masks of an extraction.
+
+    `keys` is a Parquet file in `folder` with columns file (UInt32), row (Int64), the identity LOW and HIGH, and two hash
+    columns for each unique column: `unique` gives `(column, hash1, hash2)`. `existing` has LOW and HIGH of the rows
+    that are in the table. `counted`: the n-th equal row is a duplicate when n copies are there; otherwise any equal row
+    is, and so are all but the first inside the extraction.
+    """
+    first = pl.Series("first", [0, *rows_per_file[:-1]] if rows_per_file else [0], dtype=pl.Int64).cum_sum()
+    total = sum(rows_per_file)
+    try:
+        with connect(folder, memory_limit=memory_limit, threads=threads) as con:
+            duplicate = None
+            if identity:
+                query = _counted(keys, existing) if counted else _any(keys, existing)
+                duplicate = _mask(con, query, first, total) if query else None
+            repeated = {c: _mask(con, _repeats(keys, low, high), first, total) for c, low, high in unique}
+    except duckdb.Error as error:
+        raise translated(error) from None
+    return Masks(first, duplicate, {c: m for c, m in repeated.items() if m.any()})
+
+
+def _source(path: Path) -> str:
+    return "read_parquet('" + str(path).replace("'", "''") + "')"
+
+
+def _any(keys: Path, existing: Path | None) -> str:
+    order = "row_number() OVER (PARTITION BY h1, h2 ORDER BY file, row)"
+    rows = f'SELECT file, row, "{LOW}" AS h1, "{HIGH}" AS h2 FROM {_source(keys)}'
+    if existing is None:
+        return f"SELECT file, row FROM ({rows}) QUALIFY {order} > 1"
+    seen = f'SELECT DISTINCT "{LOW}" AS h1, "{HIGH}" AS h2, true AS there FROM {_source(existing)}'
+    return (
+        f"SELECT file, row FROM ({rows}) LEFT JOIN ({seen}) USING (h1, h2) "
+        f"QUALIFY there IS NOT NULL OR {order} > 1"
+    )
+
+
+def _counted(keys: Path, existing: Path | None) -> str | None:
+    if existing is None:
+        return None
+    order = "row_number() OVER (PARTITION BY h1, h2 ORDER BY file, row)"
+    rows = f'SELECT file, row, "{LOW}" AS h1, "{HIGH}" AS h2 FROM {_source(keys)}'
+    seen = f'SELECT "{LOW}" AS h1, "{HIGH}" AS h2, count(*) AS copies FROM {_source(existing)} GROUP BY ALL'
+    # Rows that are not there at all need no window.
+    return f"SELECT file, row FROM ({rows}) JOIN ({seen}) USING (h1, h2) QUALIFY {order} <= copies"
+
+
+def _repeats(keys: Path, low: str, high: str) -> str:
+    return (
+        f'SELECT file, row FROM {_source(keys)} WHERE "{low}" IS NOT NULL '
+        f'QUALIFY row_number() OVER (PARTITION BY "{low}", "{high}" ORDER BY file, row) > 1'
+    )
+
+
+def _mask(con: duckdb.DuckDBPyConnection, query: str, first: pl.Series, total: int) -> pl.Series:
+    mask = pl.repeat(False, total, dtype=pl.Boolean, eager=True)
+    mark: Callable[[pl.Series], pl.Series] = lambda places: mask.scatter(places, True)  # noqa: E731
+    for batch in con.sql(query).to_arrow_reader(1_000_000):
+        found = pl.from_arrow(batch)
+        assert isinstance(found, pl.DataFrame)
+        mask = mark(first.gather(found["file"]) + found["row"].cast(pl.Int64) - 1)
+    return mask

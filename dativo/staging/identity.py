@@ -1,0 +1,50 @@
+"""Two 64-bit hashes that stand for a row's identity: what DuckDB compares instead of the rows.
+
+The text that is hashed names each column by its position in the contract's key or by its name and leaves null out, so
+that a row keeps its identity when a column is added to the contract. Text is prefixed with its length, so that no two
+rows share a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+import polars_hash as plh
+
+from dativo.config.asset import Field
+
+LOW = "__dativo_h1"
+HIGH = "__dativo_h2"
+_SECOND_SEED = 0x9E3779B9
+
+
+def identity(fields: Sequence[Field]) -> list[pl.Expr]:
+    """The hash columns LOW and HIGH (UInt64) of the fields' values; the columns are taken by the fields' names."""
+    text = pl.concat_str([_part(f) for f in fields], ignore_nulls=True).alias("text")
+    return [hashed.alias(name) for hashed, name in zip(hashes(text), (LOW, HIGH), strict=True)]
+
+
+def hashes(text: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """XXH3 of a text with two seeds (UInt64 each); the algorithm's output is fixed by its specification (v0.8)."""
+    found = plh.concat_str(text)
+    return found.nchash.xxh3_64(), found.nchash.xxh3_64(seed=_SECOND_SEED)  # type: ignore[attr-defined]
+
+
+def _part(field: Field) -> pl.Expr:
+    name = f"\x1e{field.name}\x1f"
+    value = pl.col(field.name)
+    if field.kind in ("string", "uuid", "json"):
+        text = pl.concat_str(value.str.len_bytes().cast(pl.String), pl.lit(":"), value)
+    elif field.kind in ("date", "time", "timestamp", "timestamptz"):
+        text = value.to_physical().cast(pl.String)
+    elif field.kind == "double":
+        # -0.0 and 0.0 are one value.
+        text = pl.when(value == 0).then(pl.lit(0.0)).otherwise(value).cast(pl.String)
+    elif field.kind == "binary":
+        text = value.bin.encode("hex")
+    elif field.kind in ("list", "struct"):
+        text = pl.when(value.is_not_null()).then(pl.struct(value.alias("v")).struct.json_encode())
+    else:
+        text = value.cast(pl.String)
+    return pl.concat_str(pl.lit(name), text)

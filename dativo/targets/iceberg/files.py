@@ -1,0 +1,249 @@
+"""Data files: written by Polars with Iceberg's field ids, described for the manifest from their own footers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import polars as pl
+import pyarrow.parquet as pq
+from pyiceberg.io import FileIO
+from pyiceberg.io.pyarrow import (
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    parquet_path_to_id_mapping,
+    schema_to_pyarrow,
+)
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.typedef import Record
+
+from dativo.config.asset import Field
+from dativo.config.partition import Partition
+from dativo.errors import TargetError
+from dativo.targets.iceberg.catalog import is_local, local_path
+from dativo.targets.iceberg.schema import partition_key, partition_record, stored
+from dativo.targets.protocol import Output, TooManyPartitions, Written
+
+COMPRESSION_LEVEL = 1
+ROWS_A_GROUP = 128 * 1024
+ROWS_A_GROUP_PARTITIONED = 32 * 1024
+# More partitions than this are not kept open at once: each holds a row group of every column in memory.
+MAX_OPEN = 64
+# Zstandard makes columns about this much smaller than they are in memory; measured, corrected by the last file's size.
+MEMORY_RATIO = 3.3
+
+
+@dataclass(slots=True)
+class FileWriter:
+    """Where and how a run's data files are written. Their names carry the run's token, so that they can be found again."""
+
+    location: str
+    token: str
+    schema: Schema
+    columns: tuple[Field, ...]
+    parts: tuple[Partition, ...]
+    spec: PartitionSpec
+    target_bytes: int
+    storage: dict[str, str] | None
+    constant: dict[str, Any]
+    io: FileIO
+    ratio: float = MEMORY_RATIO
+    passes: int = 0
+
+    def root(self) -> str:
+        base = f"{self.location}/data"
+        return local_path(base) if is_local(base) else base
+
+    def output(self, frame: pl.LazyFrame, *, spill: Path | None = None) -> Output:
+        """The lazy writing of rows that have the contract's columns; with `spill` in two steps, by way of that folder."""
+        self.passes += 1
+        rows = frame.select(stored(f) for f in self.columns)
+        varying = tuple(p for p in self.parts if p.column not in self.constant)
+        if not varying:
+            return self._plain(rows)
+        by_name = {f.name: f for f in self.columns}
+        keys = {f"__dativo_part_{i}": partition_key(p, by_name[p.column]) for i, p in enumerate(varying)}
+        if spill is not None:
+            return self._in_two_steps(rows, varying, keys, spill)
+        return self._partitioned(rows, varying, keys, limit=MAX_OPEN)
+
+    def _plain(self, rows: pl.LazyFrame) -> Output:
+        paths: list[Any] = []
+        number = self.passes
+        folder = self._folder(self.constant)
+
+        def name(args: Any) -> str:
+            return f"{folder}{self.token}-{number:03d}-{args.index_in_partition:05d}.parquet"
+
+        sink = self._sink(rows, pl.PartitionBy(self.root(), file_path_provider=name, approximate_bytes_per_file=self._memory()),
+                          paths, ROWS_A_GROUP)  # fmt: skip
+        return Output(sink, lambda: self._written(_paths(paths), lambda _: {}))
+
+    def _partitioned(
+        self, rows: pl.LazyFrame, parts: tuple[Partition, ...], keys: dict[str, pl.Expr], *, limit: int | None
+    ) -> Output:
+        paths: list[Any] = []
+        values: dict[str, dict[str, Any]] = {}
+        folders: dict[tuple[Any, ...], str] = {}
+        number = self.passes
+
+        def name(args: Any) -> str:
+            found = args.partition_keys.row(0)
+            folder = folders.get(found)
+            if folder is None:
+                if limit is not None and len(folders) >= limit:
+                    raise TooManyPartitions
+                folder = self._folder({**self.constant, **dict(zip((p.name for p in parts), found, strict=True))})
+                folders[found] = folder
+            path = f"{folder}{self.token}-{number:03d}-{args.index_in_partition:05d}.parquet"
+            values[path] = dict(zip((p.name for p in parts), found, strict=True))
+            return path
+
+        by = pl.PartitionBy(
+            self.root(), key=keys, include_key=False, file_path_provider=name, approximate_bytes_per_file=self._memory()
+        )
+        sink = self._sink(rows, by, paths, ROWS_A_GROUP_PARTITIONED)
+        root = self.root()
+        return Output(sink, lambda: self._written(_paths(paths), lambda p: values[p.removeprefix(root).lstrip("/")]))
+
+    def _in_two_steps(
+        self, rows: pl.LazyFrame, parts: tuple[Partition, ...], keys: dict[str, pl.Expr], spill: Path
+    ) -> Output:
+        """Rows go to a few spill files by a hash of their partition first, then each spill file to its partitions."""
+        number = self.passes
+        folder = spill / f"partitions-{number}"
+        groups = 64
+        hashed = pl.struct(**keys).hash(seed=0) % groups
+        spilled: list[Any] = []
+        first = rows.sink_parquet(
+            pl.PartitionBy(
+                folder,
+                key={"__dativo_group": hashed},
+                include_key=False,
+                file_path_provider=lambda args: f"{args.partition_keys.row(0)[0]}.parquet",
+                approximate_bytes_per_file=None,
+            ),
+            compression="lz4",
+            row_group_size=ROWS_A_GROUP_PARTITIONED,
+            maintain_order=True,
+            mkdir=True,
+            lazy=True,
+            sinked_paths_callback=spilled.append,
+        )
+
+        def finish() -> Written:
+            total = Written()
+            for path in sorted(_paths(spilled), key=lambda p: p.path):
+                self.passes += 1
+                output = self._partitioned(pl.scan_parquet(path.path), parts, keys, limit=None)
+                pl.collect_all([output.sink], engine="streaming")
+                part = output.finish()
+                total.rows += part.rows
+                total.bytes += part.bytes
+                total.files += part.files
+                Path(path.path).unlink()
+            return total
+
+        assert first is not None
+        return Output(first, finish)
+
+    def _sink(self, rows: pl.LazyFrame, by: pl.PartitionBy, paths: list[Any], group: int) -> pl.LazyFrame:
+        sink = rows.sink_parquet(
+            by,
+            arrow_schema=schema_to_pyarrow(self.schema, include_field_ids=True),
+            compression="zstd",
+            compression_level=COMPRESSION_LEVEL,
+            row_group_size=group,
+            maintain_order=True,
+            storage_options=self.storage,
+            mkdir=self.storage is None,
+            lazy=True,
+            sinked_paths_callback=paths.append,
+        )
+        assert sink is not None
+        return sink
+
+    def _memory(self) -> int:
+        return int(self.target_bytes * self.ratio)
+
+    def _folder(self, values: dict[str, Any]) -> str:
+        named = [(p.name, values[p.name if p.name in values else p.column]) for p in self.parts]
+        return "".join(f"{quote(n)}={quote(_shown(v), safe='')}/" for n, v in named)
+
+    def _written(self, paths: Sequence[Any], values: Callable[[str], dict[str, Any]]) -> Written:
+        written = Written()
+        for path in paths:
+            if path.num_rows == 0:
+                with contextlib.suppress(OSError):
+                    Path(path.path).unlink()
+                continue
+            written.rows += path.num_rows
+            written.bytes += path.num_bytes
+            written.files.append(self.describe(path.path, path.num_bytes, values(path.path)))
+        return written
+
+    def describe(self, path: str, size: int, values: dict[str, Any]) -> DataFile:
+        """The manifest's entry for a file, its statistics from the file's own footer."""
+        if self.storage is None:
+            footer = pq.read_metadata(path)
+            location = f"file://{path}"
+        else:
+            location = path
+            footer = pq.read_metadata(self.io.new_input(path).open())
+        statistics = data_file_statistics_from_parquet_metadata(
+            parquet_metadata=footer,
+            stats_columns=compute_statistics_plan(self.schema, {}),
+            parquet_column_mapping=parquet_path_to_id_mapping(self.schema),
+        )
+        known = {**{p.name: self.constant[p.column] for p in self.parts if p.column in self.constant}, **values}
+        return DataFile.from_args(
+            content=DataFileContent.DATA,
+            file_path=location,
+            file_format=FileFormat.PARQUET,
+            partition=Record(*partition_record(self.parts, self.columns, known)),
+            file_size_in_bytes=size,
+            sort_order_id=None,
+            spec_id=self.spec.spec_id,
+            equality_ids=None,
+            key_metadata=None,
+            **statistics.to_serialized_dict(),
+        )
+
+    def remove_all(self) -> None:
+        """Removes every file of the run from a local data folder, those of a pass that died in the middle too."""
+        if self.storage is not None:
+            return
+        root = Path(self.root())
+        for path in root.rglob(f"{self.token}-*") if root.is_dir() else ():
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _paths(callbacks: list[Any]) -> list[Any]:
+    return [path for args in callbacks for path in args.paths]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def translated(error: Exception) -> TargetError:
+    """A writing error in dativo's words."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "No space left" in text or "os error 28" in text:
+        return TargetError("no space left on the disk; nothing was committed", hint="free space, then run again")
+    if "Permission denied" in text or "os error 13" in text:
+        return TargetError(f"the data folder cannot be written: {text}", hint="check its permissions")
+    if "Read-only file system" in text or "os error 30" in text:
+        return TargetError(f"the data folder cannot be written: {text}", hint="check the mount")
+    return TargetError(f"writing the data files failed: {text}")

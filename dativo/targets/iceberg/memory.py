@@ -1,0 +1,98 @@
+"""What a table remembers of the jobs that load it: run tokens and state, as table properties.
+
+`dativo.run.<tenant>.<job>.<stream>` has the last 8 run tokens, newest first; `dativo.state.<tenant>.<job>.<stream>` is
+JSON with the cursor, the contract and the receipt of the newest. Both change in the transaction that adds the data, so
+data and state cannot differ. State over 64 KiB is a file of its own in the table's metadata folder, named and hashed in
+the property.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import msgspec
+from pyiceberg.io import FileIO
+
+from dativo.errors import StateError
+from dativo.receipt import StreamReceipt, stream_from_json, to_json
+from dativo.state.cursor import Cursor
+from dativo.targets.iceberg.commit import newest_token
+from dativo.targets.protocol import Saved
+
+VERSION = 1
+LARGEST_PROPERTY = 64 * 1024
+RUN = "dativo.run."
+STATE = "dativo.state."
+
+
+def run_key(tenant: str, job: str, stream: str) -> str:
+    return f"{RUN}{tenant}.{job}.{stream}"
+
+
+def state_key(tenant: str, job: str, stream: str) -> str:
+    return f"{STATE}{tenant}.{job}.{stream}"
+
+
+def other_jobs(properties: dict[str, str], own_run_key: str) -> tuple[str, ...]:
+    """The other jobs that load a table, as `tenant.job.stream`."""
+    return tuple(sorted(k.removeprefix(RUN) for k in properties if k.startswith(RUN) and k != own_run_key))
+
+
+def encode_state(
+    cursor: Cursor, plan_hash: str, receipt: StreamReceipt, location: str, token: str, io: FileIO
+) -> str:
+    """The state property's text; a long state is written to a file first."""
+    state = {
+        "version": VERSION,
+        "token": token,
+        "cursor": msgspec.to_builtins(cursor),
+        "contract": {"name": receipt.contract, "hash": receipt.contract_hash},
+        "plan": plan_hash,
+        "receipt": json.loads(to_json(receipt)),
+    }
+    text = json.dumps(state, separators=(",", ":"), ensure_ascii=False)
+    if len(text.encode()) <= LARGEST_PROPERTY:
+        return text
+    path = f"{location}/metadata/dativo-state-{token}.json"
+    with io.new_output(path).create(overwrite=True) as stream:
+        stream.write(text.encode())
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return json.dumps({"version": VERSION, "file": path, "sha256": digest}, separators=(",", ":"))
+
+
+def decode_state(properties: dict[str, str], tenant: str, job: str, stream: str, io: FileIO) -> Saved | None:
+    """What the table remembers of a job's stream, or None; StateError when it is damaged or of a newer version."""
+    text = properties.get(state_key(tenant, job, stream))
+    token = newest_token(properties, run_key(tenant, job, stream))
+    if text is None or token is None:
+        return None
+    try:
+        state = json.loads(text)
+        if "file" in state:
+            state = _from_file(state["file"], state["sha256"], io)
+        if state["version"] > VERSION:
+            raise StateError(
+                f"the table's state has version {state['version']}, this program knows {VERSION}", hint="use a newer dativo"
+            )
+        return Saved(
+            token=token,
+            cursor=msgspec.convert(state["cursor"], Cursor),
+            plan_hash=state.get("plan", ""),
+            contract_hash=state.get("contract", {}).get("hash", ""),
+            receipt=stream_from_json(json.dumps(state["receipt"])),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(
+            f"the table's state of job '{job}' cannot be read: {error}",
+            hint="run `dativo sync --full-refresh` to load everything again",
+        ) from None
+
+
+def _from_file(path: str, digest: str, io: FileIO) -> dict[str, object]:
+    with io.new_input(path).open() as stream:
+        text = stream.read()
+    if hashlib.sha256(text).hexdigest() != digest:
+        raise StateError(f"the state file '{path}' is not the one that the table names")
+    found: dict[str, object] = json.loads(text)
+    return found

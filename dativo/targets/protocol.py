@@ -1,0 +1,118 @@
+"""The plug point of targets: what a target takes from the plan.
+
+A run opens a stream, writes files that nobody sees, and commits them with its cursor and receipt in one step; or it
+aborts, and nothing has happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dativo.config.asset import Field
+from dativo.config.partition import Partition
+from dativo.receipt import StreamReceipt
+from dativo.state.cursor import Cursor
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class TooManyPartitions(Exception):
+    """More partitions than may be open at once; the pass is done again in two steps."""
+
+
+@dataclass(slots=True, frozen=True)
+class Saved:
+    """What the target remembers of the last committed run of a job's stream."""
+
+    token: str
+    cursor: Cursor
+    plan_hash: str
+    contract_hash: str
+    receipt: StreamReceipt | None = None
+
+
+@dataclass(slots=True)
+class Opened:
+    """A stream's place in the target, as it was when the run began.
+
+    `exists` tells whether the table is there, `saved` what it remembers of this job, `shared` which other jobs load it
+    too, `changes` what of its schema will change, in words.
+    """
+
+    name: str
+    exists: bool
+    saved: Saved | None
+    shared: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    location: str = ""
+
+
+@dataclass(slots=True)
+class Written:
+    """Files that were written and are not visible yet."""
+
+    rows: int = 0
+    bytes: int = 0
+    files: list[Any] = field(default_factory=list)
+
+
+@dataclass(slots=True, frozen=True)
+class Committed:
+    """What a commit made visible; `snapshot_id` is None when no row was added or removed."""
+
+    snapshot_id: int | None
+
+
+@dataclass(slots=True)
+class Output:
+    """One pass's lazy writing: `sink` is part of the pass, `finish` gives what it wrote."""
+
+    sink: pl.LazyFrame
+    finish: Callable[[], Written]
+
+
+@dataclass(slots=True, frozen=True)
+class TableShape:
+    """The columns, partitioning and properties that a stream wants its table to have."""
+
+    columns: tuple[Field, ...]
+    partitioning: tuple[Partition, ...]
+    properties: dict[str, str]
+
+
+class Target(Protocol):
+    """Writes streams; adapters implement this and inherit nothing."""
+
+    def open(self, shape: TableShape) -> Opened:
+        """The stream's place, made ready for writing; SchemaChangeRefused when the table cannot take the columns."""
+        ...
+
+    def output(self, frame: pl.LazyFrame, *, spill: Path | None = None) -> Output:
+        """The lazy writing of accepted rows into files that carry the run's token; raises as its pass runs.
+
+        A pass that meets more partitions than may be open at once raises TooManyPartitions; done again with `spill`, a
+        local folder, it writes in two steps.
+        """
+        ...
+
+    def existing(self, columns: Sequence[Field]) -> pl.LazyFrame | None:
+        """Columns of the rows that are in the table, with the contract's dtypes; None when there is no row."""
+        ...
+
+    def keep_rejects(self, violations: pl.LazyFrame, action: str) -> int:
+        """Stores violations where `rejects` finds them, with what was done about them; how many there were."""
+        ...
+
+    def commit(
+        self, written: Written, cursor: Cursor, plan_hash: str, receipt: StreamReceipt, *, replace: bool
+    ) -> Committed:
+        """Makes the files visible together with cursor, token and receipt, or raises and changes nothing."""
+        ...
+
+    def abort(self) -> None:
+        """Removes what the run wrote and did not commit, as far as it can be reached."""
+        ...
