@@ -65,14 +65,13 @@ def scan(files: Sequence[TextFile], schema: dict[str, pl.DataType], meter: Meter
             for file in files:
                 if left is not None and left <= 0:
                     break
-                for frame in _records(file, pool, workers, size, meter):
-                    out = file.finish(frame)
+                for out in _records(file, pool, workers, size, meter):
+                    frame = out if left is None else out.head(left)
                     if left is not None:
-                        out = out.head(left)
-                        left -= out.height
-                    if with_columns is not None:
-                        out = out.select(with_columns)
-                    yield out if predicate is None else out.filter(predicate)
+                        left -= frame.height
+                    if with_columns is not None and len(with_columns) < frame.width:
+                        frame = frame.select(with_columns)
+                    yield frame if predicate is None else frame.filter(predicate)
                     if left is not None and left <= 0:
                         break
 
@@ -104,15 +103,14 @@ def _records(
             data, parsed = future.result()
             if rest:
                 # The block before ended inside a record: this block was parsed from the wrong place.
-                parsed = file.parse(rest + data, at_end)
+                parsed = _finished(file.parse(rest + data, at_end), file)
             rest = parsed.rest
             meter.bytes += len(data) if file.plain else 0
             meter.rows += parsed.records
             if parsed.frame.height:
-                # Made from ROW rather than from a literal, FILE is cut into the same chunks as the other columns.
-                yield parsed.frame.with_columns(
-                    (pl.col(ROW) + done + 1).alias(ROW), (pl.col(ROW) * 0 + file.index).cast(pl.UInt32).alias(FILE)
-                )
+                # The engine waits here, so nothing is done to the frame but what needs the block's place in the file.
+                numbers = parsed.frame.get_column(ROW) + (done + 1)
+                yield parsed.frame.replace_column(parsed.frame.get_column_index(ROW), numbers)
             done += parsed.records
     finally:
         for _, _, future in ahead:
@@ -126,7 +124,13 @@ def _records(
 
 def _parse(read: Block, at_end: bool, file: TextFile) -> tuple[bytes, Parsed]:
     data = read()
-    return data, file.parse(data, at_end)
+    return data, _finished(file.parse(data, at_end), file)
+
+
+def _finished(parsed: Parsed, file: TextFile) -> Parsed:
+    # Made from ROW rather than from a literal, FILE is cut into the same chunks as the other columns.
+    index = (pl.col(ROW) * 0 + file.index).cast(pl.UInt32).alias(FILE)
+    return Parsed(file.finish(parsed.frame.with_columns(index)), parsed.records, parsed.rest)
 
 
 def _stop_when_asked(meter: Meter) -> None:

@@ -93,14 +93,16 @@ def _adds_up(frame: pl.DataFrame, data: bytes, form: BlockFormat) -> bool:
         return False
     lengths = frame.select(pl.sum_horizontal(pl.col(n).str.len_bytes().cast(pl.Int64).sum() for n in names)).item()
     breaks = rows if data.endswith(b"\n") else rows - 1
-    if b"\r" in data:
-        returns = data.count(b"\r\n")
-        breaks += returns
-        if returns and returns != breaks - returns:
-            return False
+    expected = lengths + rows * (len(names) - 1) + breaks
+    if expected == len(data):
+        return True
+    # Looked for only now: most blocks have neither quotes nor carriage returns, and looking costs a pass over the text.
+    returns = data.count(b"\r\n") if b"\r" in data else 0
+    if returns not in (0, breaks):
+        return False
     quote = (form.dialect.quote or "").encode()
-    quotes = data.count(quote) if quote and quote in data else 0  # looking is far cheaper than counting
-    expected = lengths + rows * (len(names) - 1) + breaks + quotes
+    quotes = data.count(quote) if quote and quote in data else 0
+    expected += returns + quotes
     if expected == len(data):
         return True
     if not quotes:
