@@ -14,14 +14,19 @@ from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import UnsupportedError
 from dativo.sources.protocol import Source
 from dativo.targets.protocol import Target
+from dativo.targets.reading import TableReader
 
 
 class Adapter(NamedTuple):
-    """Where an adapter is: `module:attribute`, the same for the function that checks its options, and the extra to install."""
+    """Where an adapter is, as `module:attribute`, and the extra to install.
+
+    `options` is the function that checks a source's options, `reader` looks at a target's tables.
+    """
 
     adapter: str
     options: str | None
     extra: str
+    reader: str | None = None
 
 
 SOURCES = {
@@ -30,7 +35,9 @@ SOURCES = {
     "parquet": Adapter("dativo.sources.parquet:ParquetSource", "dativo.sources.options:parquet_options", "parquet"),
 }
 TARGETS = {
-    "iceberg": Adapter("dativo.targets.iceberg.target:IcebergTarget", None, "iceberg"),
+    "iceberg": Adapter(
+        "dativo.targets.iceberg.target:IcebergTarget", None, "iceberg", "dativo.targets.iceberg.reading:IcebergReader"
+    ),
 }
 
 
@@ -38,35 +45,55 @@ def source(job: ResolvedJob) -> Source:
     """The job's source; UnsupportedError when this version has none of its type."""
     if job.source.custom_reader:
         raise UnsupportedError(
-            "custom readers are not built yet", mark=job.mark("source.custom_reader"), field="source.custom_reader",
+            "custom readers are not built yet",
+            mark=job.mark("source.custom_reader"),
+            field="source.custom_reader",
             hint=f"use a connector; this version has: {', '.join(SOURCES)}",
         )
-    return cast(Source, _load(SOURCES, "source", job.source_type, job)(job))
+    return cast(Source, _load(_adapter(SOURCES, "source", job.source_type, job))(job))
 
 
 def target(job: ResolvedJob, stream: StreamConfig, token: str, started: datetime) -> Target:
     """The job's target for a stream; UnsupportedError when this version has none of its type."""
     if job.target.custom_writer:
         raise UnsupportedError(
-            "custom writers are not built yet", mark=job.mark("target.custom_writer"), field="target.custom_writer",
+            "custom writers are not built yet",
+            mark=job.mark("target.custom_writer"),
+            field="target.custom_writer",
             hint=f"use a connector; this version has: {', '.join(TARGETS)}",
         )
-    return cast(Target, _load(TARGETS, "target", job.target_type, job)(job, stream, token, started))
+    adapter = _adapter(TARGETS, "target", job.target_type, job)
+    return cast(Target, _load(adapter)(job, stream, token, started))
 
 
-def _load(table: dict[str, Adapter], role: str, name: str, job: ResolvedJob) -> Any:
+def reader(job: ResolvedJob, stream: StreamConfig) -> TableReader:
+    """What looks at the table of a stream; UnsupportedError when this version has no reader for the job's target."""
+    adapter = _adapter(TARGETS, "target", job.target_type, job)
+    if adapter.reader is None:
+        raise UnsupportedError(f"tables of the target '{job.target_type}' cannot be read back")
+    return cast(TableReader, _load(adapter._replace(adapter=adapter.reader))(job, stream))
+
+
+def _adapter(table: dict[str, Adapter], role: str, name: str, job: ResolvedJob) -> Adapter:
     adapter = table.get(name)
     if adapter is None:
         raise UnsupportedError(
-            f"the {role} '{name}' is not built yet", mark=job.mark(f"{role}_connector_path"),
-            field=f"{role}_connector_path", hint=f"this version has: {', '.join(table)}",
+            f"the {role} '{name}' is not built yet",
+            mark=job.mark(f"{role}_connector_path"),
+            field=f"{role}_connector_path",
+            hint=f"this version has: {', '.join(table)}",
         )
+    return adapter
+
+
+def _load(adapter: Adapter) -> Any:
     module, _, attribute = adapter.adapter.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         raise UnsupportedError(
-            f"the {role} '{name}' needs the package '{error.name}'", hint=f"pip install 'dativo[{adapter.extra}]'"
+            f"the connector '{adapter.extra}' needs the package '{error.name}'",
+            hint=f"pip install 'dativo[{adapter.extra}]'",
         ) from None
 
 

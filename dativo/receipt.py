@@ -102,6 +102,19 @@ def stream_from_json(text: str) -> StreamReceipt:
         raise StateError(f"a stored receipt cannot be read: {error}") from error
 
 
+def receipt_from_json(text: str) -> Receipt:
+    """The receipt in a file that a run kept; StateError when it is damaged or of a newer version."""
+    try:
+        found = msgspec.json.decode(text, type=Receipt)
+    except msgspec.DecodeError as error:
+        raise StateError(f"a stored receipt cannot be read: {error}") from error
+    if found.version > VERSION:
+        raise StateError(
+            f"a stored receipt has version {found.version}, this program knows {VERSION}", hint="use a newer dativo"
+        )
+    return found
+
+
 def as_builtins(value: Receipt | StreamReceipt) -> dict[str, Any]:
     """The receipt with every field, defaults too, as plain dicts and lists for `--json`."""
     return {f: _plain(getattr(value, f)) for f in value.__struct_fields__}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import duckdb
 import polars as pl
@@ -15,15 +12,23 @@ import pyarrow as pa
 from dativo.config.asset import Field
 from dativo.contract.enforce import BAD
 from dativo.contract.rules import UNIQUE
-from dativo.errors import DativoError, Interrupted, SourceError, TargetError
-from dativo.observe.listener import Listener
+from dativo.errors import DativoError, SourceError, TargetError
 from dativo.pipeline.plan import DUPLICATE, StreamPlan, build
-from dativo.sources.protocol import FILE, ROW, Meter
+from dativo.pipeline.shield import withheld
+from dativo.sources.protocol import FILE, ROW
 from dativo.staging import dedup
 from dativo.staging.identity import hashes, identity
 from dativo.targets.protocol import Target, TooManyPartitions, Written
 
-T = TypeVar("T")
+
+@dataclass(slots=True, frozen=True)
+class Comparing:
+    """How keys are compared: the write mode, the column that tells versions of a key apart, and DuckDB's budget."""
+
+    write_mode: str
+    cursor_field: str | None
+    memory_limit: str | None
+    threads: int | None
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,27 +40,6 @@ class Loaded:
     bad: int
     duplicates: int
     violations: Path
-
-
-def in_background(work: Callable[[], T], listener: Listener, meter: Meter) -> T:
-    """Runs a pass in a thread of its own, so that signals are heard and progress is drawn while it goes on."""
-    result: list[T] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(work())
-        except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
-            failure.append(error)
-
-    thread = threading.Thread(target=run, name="dativo-pass", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
-        listener.tick()
-    if failure:
-        raise failure[0]
-    return result[0]
 
 
 def collect(frames: list[pl.LazyFrame]) -> list[pl.DataFrame]:
@@ -81,7 +65,9 @@ def _translated(error: BaseException) -> DativoError:
     if "Not a directory" in text or "os error 20" in text:
         return TargetError(f"a folder cannot be made: {first}", hint="check the warehouse's path")
     if isinstance(error, pl.exceptions.ComputeError) and "regex" in text:
-        return SourceError(f"a pattern of the contract cannot be used: {first}", hint="patterns are RE2: no look-around")
+        return SourceError(
+            f"a pattern of the contract cannot be used: {first}", hint="patterns are RE2: no look-around"
+        )
     return TargetError(f"the pass over the data failed: {first}", hint="run with --debug for the details")
 
 
@@ -93,24 +79,14 @@ def needs_keys(plan: StreamPlan, write_mode: str, *, has_rows: bool) -> bool:
     return bool(asset.key) or (write_mode == "append" and has_rows)
 
 
-def compare_keys(
-    plan: StreamPlan,
-    target: Target,
-    folder: Path,
-    key: str | None,
-    *,
-    write_mode: str,
-    cursor_field: str | None,
-    memory_limit: str | None,
-    threads: int | None,
-) -> StreamPlan:
+def compare_keys(plan: StreamPlan, target: Target, folder: Path, key: str | None, how: Comparing) -> StreamPlan:
     """The plan with duplicates and repeated unique values marked.
 
     Reads the source once for its keys. Rows with the same identity count as one: key and cursor where there is a key
     and a cursor field, else the whole row.
     """
     asset = plan.stream.asset
-    fields = _identity_fields(plan, cursor_field)
+    fields = _identity_fields(plan, how.cursor_field)
     unique = [f for f in asset.fields if f.unique]
     names = [(f.name, f"__dativo_u{i}a", f"__dativo_u{i}b") for i, f in enumerate(unique)]
     good = plan.enforced.frame.filter(plan.enforced.good() & ~pl.col(BAD))
@@ -127,7 +103,7 @@ def compare_keys(
     assert sink is not None
     counted = collect([sink, rows])[1]
     per_file = dict(counted.iter_rows())
-    existing = target.existing(fields) if write_mode == "append" else None
+    existing = target.existing(fields) if how.write_mode == "append" else None
     masks = dedup.find(
         folder,
         keys,
@@ -136,8 +112,8 @@ def compare_keys(
         identity=bool(asset.key) or existing is not None,
         counted=not asset.key,
         unique=names,
-        memory_limit=memory_limit,
-        threads=threads,
+        memory_limit=how.memory_limit,
+        threads=how.threads,
     )
     return _marked(plan, masks)
 
@@ -153,7 +129,8 @@ def _identity_fields(plan: StreamPlan, cursor_field: str | None) -> list[Field]:
 def _unique_texts(plan: StreamPlan, unique: list[Field]) -> list[pl.Expr]:
     """The untreated values of unique columns, as text."""
     return [
-        plan.enforced.value(f.name).cast(pl.String, strict=False).alias(f"__dativo_unique_{i}") for i, f in enumerate(unique)
+        plan.enforced.value(f.name).cast(pl.String, strict=False).alias(f"__dativo_unique_{i}")
+        for i, f in enumerate(unique)
     ]
 
 
@@ -162,7 +139,10 @@ def _unique_hashes(names: list[tuple[str, str, str]]) -> list[pl.Expr]:
     for i, (_, low, high) in enumerate(names):
         text = pl.col(f"__dativo_unique_{i}")
         first, second = hashes(text)
-        found += [pl.when(text.is_not_null()).then(first).alias(low), pl.when(text.is_not_null()).then(second).alias(high)]
+        found += [
+            pl.when(text.is_not_null()).then(first).alias(low),
+            pl.when(text.is_not_null()).then(second).alias(high),
+        ]
     return found
 
 
@@ -203,7 +183,7 @@ def load(plan: StreamPlan, target: Target, folder: Path, key: str | None) -> Loa
 def _load(plan: StreamPlan, target: Target, folder: Path, key: str | None, *, spill: Path | None) -> Loaded:
     output = target.output(plan.accepted(key), spill=spill)
     path = folder / "violations.parquet"
-    violations = _shielded(plan, key).sink_parquet(path, compression="zstd", compression_level=1, lazy=True)
+    violations = withheld(plan).sink_parquet(path, compression="zstd", compression_level=1, lazy=True)
     assert violations is not None
     frame = plan.enforced.frame
     marked = DUPLICATE in frame.collect_schema().names()
@@ -215,44 +195,3 @@ def _load(plan: StreamPlan, target: Target, folder: Path, key: str | None, *, sp
     *_, found = collect([output.sink, violations, counts])
     extracted, bad, duplicates = found.row(0)
     return Loaded(output.finish(), extracted, bad, duplicates, path)
-
-
-def _shielded(plan: StreamPlan, key: str | None) -> pl.LazyFrame:
-    """The violations; values of columns that the warehouse may not hold as they are do not get there this way either."""
-    frame = plan.enforced.violations(plan.extract.files)
-    hidden = [name for name, treatment in plan.treatments.items() if treatment != "none"]
-    if not hidden:
-        return frame
-    by_name = {f.name: f.source_name for f in plan.stream.asset.fields}
-    sources = {by_name[n] for n in hidden}
-    return frame.with_columns(
-        value=pl.when(~pl.col("column").is_in(hidden)).then(pl.col("value")).otherwise(pl.lit("[withheld]")),
-        record=pl.col("record").map_batches(
-            lambda s: _without(s, sources), return_dtype=pl.String, is_elementwise=True
-        ),
-    )
-
-
-def _without(records: pl.Series, names: set[str]) -> pl.Series:
-    """Records as JSON with some fields withheld; the text of a record that could not be read is withheld as a whole."""
-    import json
-
-    def shield(text: str | None) -> str | None:
-        try:
-            fields: Any = json.loads(text or "null")
-        except ValueError:
-            return "[withheld]"
-        if not isinstance(fields, dict):
-            return "[withheld]"
-        return json.dumps({k: "[withheld]" if k in names and v is not None else v for k, v in fields.items()})
-
-    return pl.Series(records.name, [shield(t) for t in records], dtype=pl.String)
-
-
-def stop(meter: Meter) -> None:
-    """Asks a pass that goes on in another thread to end."""
-    meter.stop.set()
-
-
-def interrupted() -> Interrupted:
-    return Interrupted("interrupted; nothing of this stream was committed")

@@ -72,7 +72,9 @@ class StreamPlan:
         return found
 
 
-def stream_columns(job: ResolvedJob, stream: StreamConfig, chosen: Mapping[str, Treatment], extra: tuple[str, ...]) -> tuple[Field, ...]:
+def stream_columns(
+    job: ResolvedJob, stream: StreamConfig, chosen: Mapping[str, Treatment], extra: tuple[str, ...]
+) -> tuple[Field, ...]:
     """The table's columns: the contract's after treatment, and in warn mode the source's further ones as text."""
     overrides = job.file.classification_overrides
     columns = []
@@ -101,7 +103,8 @@ def table_shape(job: ResolvedJob, stream: StreamConfig, columns: tuple[Field, ..
                 [
                     Problem(
                         f"'{part.column}' partitions the table, but privacy drops it",
-                        job.mark(f"target.partitioning[{position}]"), f"target.partitioning[{position}]",
+                        job.mark(f"target.partitioning[{position}]"),
+                        f"target.partitioning[{position}]",
                         "partition by another column, or keep this one",
                     )
                 ]
@@ -119,20 +122,20 @@ def build(
     purpose: PurposeName,
     *,
     extra_flags: tuple[tuple[str, str, Any], ...] = (),
-    frame: pl.LazyFrame | None = None,
+    chosen: dict[str, Treatment] | None = None,
 ) -> StreamPlan:
-    """The plan of a stream over what its source gives."""
+    """The plan of a stream over what its source gives; with `chosen` those treatments instead of the purpose's."""
     from dativo.contract.enforce import Provenance, enforce
     from dativo.sources.protocol import FAULT, FILE, PROVENANCE, ROW, TEXT
 
     dtypes = None
-    base = extract.frame if frame is None else frame
     if extract.encoding == "typed":
-        schema = base.collect_schema()
+        schema = extract.frame.collect_schema()
         dtypes = {n: t for n, t in schema.items() if n not in PROVENANCE}
-    chosen = treatments(stream.asset, stream.privacy, purpose, job.file.classification_overrides)
+    if chosen is None:
+        chosen = treatments(stream.asset, stream.privacy, purpose, job.file.classification_overrides)
     enforced = enforce(
-        base,
+        extract.frame,
         stream.asset,
         job.validation_mode,
         columns=[c.name for c in extract.columns],
@@ -176,6 +179,7 @@ def privacy_key(job: ResolvedJob, plan: StreamPlan) -> str | None:
             f"hashing needs a key of tenant '{job.tenant_id}', and none is set",
             hint=f"set DATIVO_SECRET__{name}__PRIVACY_KEY, for example to the output of `openssl rand -hex 32`; keep it: "
             "another key gives other hashes",
-            field="privacy.warehouse", mark=job.mark("privacy.warehouse"),
+            field="privacy.warehouse",
+            mark=job.mark("privacy.warehouse"),
         )
     return secret.reveal()

@@ -45,4 +45,8 @@ def _unbuilt(job: ResolvedJob) -> Iterator[tuple[str, str, str]]:
     if job.budget.type != "local":
         yield "engine.type", f"the engine '{job.budget.type}' is not built yet", "leave it out, or set it to local"
     if job.file.privacy is not None and job.file.privacy.treat_findings:
-        yield "privacy.treat_findings", "privacy.treat_findings is not built yet", "classify the columns in the contract"
+        yield (
+            "privacy.treat_findings",
+            "privacy.treat_findings is not built yet",
+            "classify the columns in the contract",
+        )

@@ -12,9 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dativo.config.resolve import ResolvedJob
 from dativo.errors import TargetError
 
 _OWNER = "owner"
+
+
+def staging_root(job: ResolvedJob) -> Path:
+    """The folder of all runs' staging folders."""
+    return Path(job.root) / ".local" / "staging"
 
 
 @contextmanager

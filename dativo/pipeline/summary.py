@@ -31,7 +31,12 @@ def rule_counts(violations: Path, job: ResolvedJob, stream: StreamConfig) -> tup
     )
     return tuple(
         RuleCount(
-            column=row["column"] or "", rule=row["rule"], count=row["count"], file=row["file"], row=row["row"], value=row["value"]
+            column=row["column"] or "",
+            rule=row["rule"],
+            count=row["count"],
+            file=row["file"],
+            row=row["row"],
+            value=row["value"],
         )
         for row in found.iter_rows(named=True)
     )

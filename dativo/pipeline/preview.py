@@ -1,0 +1,115 @@
+"""A job's rows before they are loaded: lazily as a plan, or the first of them for a person's eye. Nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dativo import connectors
+from dativo.config.privacy import Treatment
+from dativo.config.resolve import ResolvedJob, StreamConfig
+from dativo.errors import SourceError, listed
+from dativo.pipeline.plan import StreamPlan, build, privacy_key
+from dativo.pipeline.refuse import refuse_unbuilt
+from dativo.privacy.classify import treatments
+from dativo.sources.protocol import Meter
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(slots=True)
+class Preview:
+    """The first records of a stream as a run would treat them.
+
+    `rows` has the table's columns, `rejects` the columns file, row, column, rule, value and record, one row a broken rule.
+    `read` counts the records that were looked at, `masked` names the columns whose values are hidden here only.
+    """
+
+    stream: str
+    table: str
+    rows: pl.DataFrame
+    rejects: pl.DataFrame
+    read: int
+    rejected: int
+    masked: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def plan(job: ResolvedJob, *, stream: str | None = None, purpose: str = "warehouse") -> pl.LazyFrame:
+    """The rows that a full load of a stream would write, as a lazy plan; nothing runs until it is collected or sunk.
+
+    Columns are the contract's, treated for the purpose: `warehouse` (as loaded), `llm` or `preview`. Rows that the
+    contract rejects are left out, duplicates are not: they are found by the run. Without `stream` the job's first one.
+    Raises SourceError when the source is not what the job says, UnsupportedError for what this version cannot do.
+    """
+    refuse_unbuilt(job)
+    chosen = one_stream(job, stream)
+    extract = connectors.source(job).read(chosen, None, meter=Meter(), full=True)
+    built = build(job, chosen, extract, "warehouse", chosen=purpose_treatments(job, chosen, purpose))
+    return built.accepted(privacy_key(job, built))
+
+
+def preview(job: ResolvedJob, *, stream: str | None = None, rows: int = 20, show_pii: bool = False) -> Preview:
+    """The first `rows` records of a stream as they would be loaded, and what would be rejected of them.
+
+    Personal data is masked unless `show_pii`. Only as much of the source is read as the records need; the target is not
+    opened. Raises as `plan`.
+    """
+    import polars as pl
+
+    from dativo.contract.enforce import BAD
+    from dativo.pipeline.passes import collect
+    from dativo.pipeline.shield import masked, withheld
+
+    refuse_unbuilt(job)
+    chosen = one_stream(job, stream)
+    extract = connectors.source(job).read(chosen, None, meter=Meter(), limit=rows, full=True)
+    purpose = "warehouse" if show_pii else "preview"
+    built = build(job, chosen, extract, "warehouse", chosen=purpose_treatments(job, chosen, purpose))
+    hidden = () if show_pii else hidden_columns(job, chosen)
+    violations = withheld(built) if show_pii else masked(built, {*hidden, *built.treatments})
+    counts = built.enforced.frame.select(read=pl.len(), bad=pl.col(BAD).sum())
+    accepted, rejects, found = collect([built.accepted(privacy_key(job, built)), violations, counts])
+    read, bad = found.row(0)
+    return Preview(
+        stream=chosen.name,
+        table=f"{chosen.namespace}.{chosen.table}",
+        rows=accepted,
+        rejects=rejects,
+        read=read,
+        rejected=0 if job.validation_mode == "warn" else bad,
+        masked=tuple(hidden),
+        notes=list(built.notes),
+    )
+
+
+def one_stream(job: ResolvedJob, name: str | None) -> StreamConfig:
+    """The stream of a name, the first one without; SourceError when there is none."""
+    if name is None:
+        return job.streams[0]
+    found = next((s for s in job.streams if s.name == name), None)
+    if found is None:
+        raise SourceError(f"the job has no stream '{name}'", hint=f"its streams: {listed(s.name for s in job.streams)}")
+    return found
+
+
+def purpose_treatments(job: ResolvedJob, stream: StreamConfig, purpose: str) -> dict[str, Treatment]:
+    """What a purpose does to each column; what the warehouse does not hold, no other purpose shows."""
+    overrides = job.file.classification_overrides
+    stored = treatments(stream.asset, stream.privacy, "warehouse", overrides)
+    if purpose == "warehouse":
+        return stored
+    shown = treatments(stream.asset, stream.privacy, "llm" if purpose == "llm" else "preview", overrides)
+    return {**stored, **{n: t for n, t in shown.items() if stored.get(n) != "drop"}}
+
+
+def hidden_columns(job: ResolvedJob, stream: StreamConfig) -> tuple[str, ...]:
+    """The columns whose values a preview masks."""
+    return tuple(treatments(stream.asset, stream.privacy, "preview", job.file.classification_overrides))
+
+
+def read_plan(job: ResolvedJob, stream: StreamConfig) -> StreamPlan:
+    """The plan of a full load of a stream, with its headers read."""
+    extract = connectors.source(job).read(stream, None, meter=Meter(), full=True)
+    return build(job, stream, extract, "warehouse")

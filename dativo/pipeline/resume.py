@@ -1,0 +1,26 @@
+"""Where a run goes on from: what the table remembers of the job, else an older tool's state file, else the beginning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dativo.config.resolve import ResolvedJob, StreamConfig
+from dativo.pipeline.plan import plan_hash
+from dativo.state.cursor import Cursor
+from dativo.state.store import cursor_of
+from dativo.targets.protocol import Saved
+
+
+def resume_point(
+    job: ResolvedJob, stream: StreamConfig, saved: Saved | None, *, exists: bool, state: dict[str, Any], today: str
+) -> Cursor | None:
+    """The cursor to read from, or None to read everything.
+
+    A table without a memory of the job takes the entries of a state file once, where the job loads incrementally. A full
+    load is repeated when the contract or the job changed since, whatever the source's files say.
+    """
+    if saved is None:
+        return cursor_of(state) if exists and job.incremental is not None else None
+    if job.incremental is None and saved.plan_hash != plan_hash(job, stream, today):
+        return None
+    return saved.cursor

@@ -1,0 +1,219 @@
+"""One stream of a run, step by step: looked at, opened, compared, loaded, judged, committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from dativo import connectors
+from dativo.config.resolve import ResolvedJob, StreamConfig
+from dativo.errors import CommitUnknown, ContractError, TargetError, listed
+from dativo.observe.listener import Listener
+from dativo.pipeline.background import in_background
+from dativo.pipeline.plan import StreamPlan, build, plan_hash, privacy_key, table_shape
+from dativo.pipeline.resume import resume_point
+from dativo.pipeline.staging import staging_folder, staging_root
+from dativo.receipt import StreamReceipt
+from dativo.sources.protocol import Extract, Meter, Source
+from dativo.state.cursor import Cursor
+from dativo.targets.protocol import Opened, Target
+
+if TYPE_CHECKING:
+    from dativo.pipeline.passes import Loaded
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, frozen=True)
+class Order:
+    """What a run asks of each of its streams: its token and begin, how much to read, and what an older state file says."""
+
+    job: ResolvedJob
+    token: str
+    started: datetime
+    listener: Listener
+    limit: int | None
+    full_refresh: bool
+    state: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+class StreamRun:
+    """One stream of a run. `receipt` is up to date after each step, `cursor` is set once the stream is committed."""
+
+    def __init__(self, order: Order, source: Source, stream: StreamConfig) -> None:
+        self.order = order
+        self.job = order.job
+        self.source = source
+        self.stream = stream
+        self.meter = Meter()
+        self.target: Target | None = None
+        self.cursor: Cursor | None = None
+        self.receipt = StreamReceipt(
+            stream=stream.name,
+            table=f"{stream.namespace}.{stream.table}",
+            status="failed",
+            write_mode="replace" if order.full_refresh else self.job.write_mode,
+            mode=self.job.validation_mode,
+            contract=stream.asset.label,
+            contract_hash=stream.asset.hash,
+            warnings=order.notes,
+        )
+
+    def run(self) -> StreamReceipt:
+        """Loads the stream and gives its receipt; what it wrote and did not commit is removed when it fails."""
+        try:
+            return self._steps()
+        except CommitUnknown:
+            # The files may be part of the table: whether they are is found out by the next run, not by removing them.
+            raise
+        except BaseException:
+            if self.target is not None and self.cursor is None:
+                self.target.abort()
+            raise
+
+    def _steps(self) -> StreamReceipt:
+        target = self.target = connectors.target(self.job, self.stream, self.order.token, self.order.started)
+        extract, opened, plan = self._prepared(target)
+        self._note(files_read=len(extract.files), files_skipped=extract.skipped)
+        self._note(warnings=(*self.order.notes, *extract.notes))
+        if plan is None:
+            return msgspec.structs.replace(self.receipt, status="unchanged")
+        self._note(warnings=(*self.order.notes, *plan.notes, *opened.changes))
+        self._check_shared(opened)
+        with staging_folder(staging_root(self.job), f"{self.order.token}-{self.stream.name}") as folder:
+            found, cursor = self._loaded(target, extract, opened, plan, folder)
+            return self._judged(target, cursor, found)
+
+    def _prepared(self, target: Target) -> tuple[Extract, Opened, StreamPlan | None]:
+        """What is to be read since the last commit, and how; nothing is read yet but headers."""
+        limit = self.order.limit
+        # A first look at the columns tells the table's shape, which opening the table needs.
+        looked = self.source.read(self.stream, None, meter=Meter(), limit=limit, full=True)
+        plan = build(self.job, self.stream, looked, "warehouse")
+        opened = target.open(table_shape(self.job, self.stream, plan.columns))
+        since = self._since(opened)
+        full = self.order.full_refresh or since is None
+        extract = self.source.read(self.stream, since, meter=self.meter, limit=limit, full=full)
+        if extract.unchanged:
+            return extract, opened, None
+        return extract, opened, build(self.job, self.stream, extract, "warehouse")
+
+    def _since(self, opened: Opened) -> Cursor | None:
+        if self.order.full_refresh:
+            return None
+        return resume_point(
+            self.job, self.stream, opened.saved, exists=opened.exists, state=self.order.state, today=self._today()
+        )
+
+    def _today(self) -> str:
+        return self.order.started.date().isoformat()
+
+    def _plan_hash(self) -> str:
+        return plan_hash(self.job, self.stream, self._today())
+
+    def _check_shared(self, opened: Opened) -> None:
+        """A table that another job loads too is not replaced unless the job says so."""
+        asked = self.job.target.write_mode is not None or self.order.full_refresh
+        if opened.shared and self.receipt.write_mode == "replace" and not asked:
+            raise TargetError(
+                f"the table {opened.name} is also loaded by {listed(opened.shared)}, and this job would replace its rows",
+                hint="set target.write_mode: append, or replace if that is meant",
+                field="target.write_mode",
+                mark=self.job.mark("target"),
+            )
+
+    def _loaded(
+        self, target: Target, extract: Extract, opened: Opened, plan: StreamPlan, folder: Path
+    ) -> tuple[Loaded, Cursor]:
+        """Compares keys where that is needed, then loads; the counts go into the receipt."""
+        from dativo.pipeline import passes
+
+        key = privacy_key(self.job, plan)
+        mode = self.receipt.write_mode
+        final = plan
+        if passes.needs_keys(plan, mode, has_rows=opened.exists and mode == "append"):
+            comparing = passes.Comparing(
+                write_mode=mode,
+                cursor_field=self.job.incremental.cursor_field if self.job.incremental else None,
+                memory_limit=self.job.budget.memory_limit,
+                threads=self.job.budget.threads,
+            )
+            final = self._phase("comparing keys", lambda: passes.compare_keys(plan, target, folder, key, comparing))
+            self.meter.bytes = self.meter.rows = 0
+        found = self._phase("loading", lambda: passes.load(final, target, folder, key))
+        saved = opened.saved.cursor if opened.saved else Cursor()
+        cursor = extract.cursor() if self.order.limit is None else saved
+        self._account(found)
+        return found, cursor
+
+    def _phase(self, name: str, work: Callable[[], T]) -> T:
+        self.order.listener.phase(self.stream.name, name, self.meter)
+        return in_background(work, self.order.listener, self.meter)
+
+    def _account(self, found: Loaded) -> None:
+        """Puts the counts into the receipt."""
+        from dativo.pipeline.summary import rule_counts
+
+        self._note(
+            extracted=found.extracted,
+            loaded=found.written.rows,
+            rejected=0 if self.job.validation_mode == "warn" else found.bad,
+            deduplicated=found.duplicates,
+            violations=found.bad,
+            rules=rule_counts(found.violations, self.job, self.stream) if found.bad else (),
+            files=len(found.written.files),
+            bytes=found.written.bytes,
+        )
+
+    def _judged(self, target: Target, cursor: Cursor, found: Loaded) -> StreamReceipt:
+        """Commits what the mode allows; the violations are kept whatever happens."""
+        import polars as pl
+
+        refusal = self._refusal()
+        if found.bad:
+            action = "refused" if refusal else ("nulled" if self.job.validation_mode == "warn" else "rejected")
+            self._phase("keeping rejects", lambda: target.keep_rejects(pl.scan_parquet(found.violations), action))
+        if refusal:
+            raise refusal
+        self.receipt.check_balance()
+        receipt = msgspec.structs.replace(self.receipt, status="loaded")
+        replace = self.receipt.write_mode == "replace"
+        landed = self._phase(
+            "committing", lambda: target.commit(found.written, cursor, self._plan_hash(), receipt, replace=replace)
+        )
+        self.cursor = cursor
+        self.order.listener.event("commit_success", stream=self.stream.name, snapshot_id=landed.snapshot_id)
+        return msgspec.structs.replace(receipt, snapshot_id=landed.snapshot_id)
+
+    def _refusal(self) -> ContractError | None:
+        """Why the mode does not let this run commit, or None."""
+        mode, receipt = self.job.validation_mode, self.receipt
+        show = f"dativo rejects show {self.job.name}"
+        if mode == "strict" and receipt.violations:
+            return ContractError(
+                f"{receipt.violations} of {receipt.extracted} rows break {receipt.contract}; nothing was committed "
+                "(schema_validation_mode is strict)",
+                hint=f"see them with `{show}`, or set the mode to quarantine to load the good rows",
+            )
+        if mode == "quarantine" and receipt.rejected:
+            limit = self.stream.max_rejects
+            if limit is not None and not limit.allows(receipt.rejected, receipt.extracted):
+                return ContractError(
+                    f"{receipt.rejected} of {receipt.extracted} rows were rejected, more than max_rejects {limit} allows; "
+                    "nothing was committed",
+                    hint=f"see them with `{show}`, then mend the data or raise max_rejects",
+                )
+            if receipt.rejected == receipt.extracted:
+                return ContractError(
+                    f"none of {receipt.extracted} rows was good; nothing was committed", hint=f"see why with `{show}`"
+                )
+        return None
+
+    def _note(self, **fields: Any) -> None:
+        self.receipt = msgspec.structs.replace(self.receipt, **fields)

@@ -1,0 +1,137 @@
+"""Iceberg tables looked at: facts, rows, rejects. Nothing is made or written, not even an empty catalog."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
+
+from dativo.config.asset import Field
+from dativo.config.resolve import ResolvedJob, StreamConfig
+from dativo.contract.evolve import changes
+from dativo.errors import TargetError
+from dativo.targets.iceberg.catalog import first_line, open_catalog, settings
+from dativo.targets.iceberg.memory import RUN, decode_state
+from dativo.targets.iceberg.schema import contract_fields, restored
+from dativo.targets.iceberg.target import REJECTS_SUFFIX, storage_options
+from dativo.targets.protocol import Saved, TableShape
+from dativo.targets.reading import TableColumn, TableFacts, TableSnapshot
+
+SNAPSHOTS = 20
+
+
+class IcebergReader:
+    """Looks at the table of one stream of a job."""
+
+    def __init__(self, job: ResolvedJob, stream: StreamConfig) -> None:
+        self.job = job
+        self.stream = stream
+        self.settings = settings(job, make=False)
+        self.identifier = (stream.namespace, stream.table)
+
+    @cached_property
+    def catalog(self) -> Catalog | None:
+        """The catalog; None when it is a SQLite file that is not there yet."""
+        uri = self.settings.properties.get("uri", "")
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+            return None
+        return open_catalog(self.settings)
+
+    @cached_property
+    def table(self) -> Table | None:
+        return self._table(self.identifier)
+
+    def _table(self, identifier: tuple[str, str]) -> Table | None:
+        if self.catalog is None:
+            return None
+        try:
+            return self.catalog.load_table(identifier)
+        except (NoSuchTableError, NoSuchNamespaceError):
+            return None
+        except Exception as error:
+            raise TargetError(f"the table {'.'.join(identifier)} cannot be read: {first_line(error)}") from error
+
+    def facts(self) -> TableFacts | None:
+        table = self.table
+        if table is None:
+            return None
+        schema = table.schema()
+        current = table.current_snapshot()
+        total = _summary(current) if current is not None else {}
+        names = {f.field_id: f.name for f in schema.fields}
+        parts = [(names.get(f.source_id, "?"), str(f.transform)) for f in table.spec().fields]
+        newest = sorted(table.metadata.snapshots, key=lambda s: s.timestamp_ms, reverse=True)[:SNAPSHOTS]
+        properties = table.properties
+        return TableFacts(
+            name=".".join(self.identifier),
+            catalog=self.settings.label,
+            location=table.location(),
+            rows=int(total.get("total-records", 0)),
+            files=int(total.get("total-data-files", 0)),
+            bytes=int(total.get("total-files-size", 0)),
+            columns=tuple(
+                TableColumn(id=f.field_id, name=f.name, type=str(f.field_type), required=f.required, comment=f.doc)
+                for f in schema.fields
+            ),
+            partitioning=tuple(c if t == "identity" else f"{t}({c})" for c, t in parts),
+            snapshots=tuple(_snapshot(s, current) for s in newest),
+            tags={k: v for k, v in sorted(properties.items()) if k.startswith(_TAGS)},
+            jobs=tuple(sorted(k.removeprefix(RUN) for k in properties if k.startswith(RUN))),
+        )
+
+    def fields(self) -> tuple[Field, ...] | None:
+        return None if self.table is None else contract_fields(self.table.schema())
+
+    def saved(self) -> Saved | None:
+        if self.table is None:
+            return None
+        job = self.job
+        return decode_state(self.table.properties, job.tenant_id, job.name, self.stream.name, self.table.io)
+
+    def changes(self, shape: TableShape) -> tuple[str, ...]:
+        have = self.fields()
+        if have is None:
+            return ()
+        return tuple(map(str, changes(have, shape.columns, self.job.schema_mode, ".".join(self.identifier))))
+
+    def rows(self) -> pl.LazyFrame | None:
+        if self.table is None:
+            return None
+        return self._scan(self.table).select(restored(f) for f in contract_fields(self.table.schema()))
+
+    def rejects(self) -> pl.LazyFrame | None:
+        table = self._table((self.stream.namespace, self.stream.table + REJECTS_SUFFIX))
+        return None if table is None else self._scan(table)
+
+    def _scan(self, table: Table) -> pl.LazyFrame:
+        return pl.scan_iceberg(table, storage_options=storage_options(table.location(), self.settings.properties))
+
+
+_TAGS = ("asset.", "classification.", "finops.", "governance.", "source.", "lineage.")
+
+
+def _summary(snapshot: Snapshot) -> dict[str, Any]:
+    return dict(snapshot.summary.additional_properties) if snapshot.summary is not None else {}
+
+
+def _snapshot(snapshot: Snapshot, current: Snapshot | None) -> TableSnapshot:
+    found = _summary(snapshot)
+    moment = datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC)
+    return TableSnapshot(
+        id=snapshot.snapshot_id,
+        at=moment.isoformat(timespec="seconds"),
+        operation=snapshot.summary.operation.value if snapshot.summary is not None else "",
+        run=found.get("dativo.run"),
+        job=found.get("dativo.job"),
+        rows_added=int(found.get("added-records", 0)),
+        rows_removed=int(found.get("deleted-records", 0)),
+        files_added=int(found.get("added-data-files", 0)),
+        current=current is not None and snapshot.snapshot_id == current.snapshot_id,
+    )

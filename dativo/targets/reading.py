@@ -1,0 +1,84 @@
+"""The plug point for looking at what is in a target: facts about a table, its rows, its rejects. Nothing is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from dativo.config.asset import Field
+from dativo.targets.protocol import Saved, TableShape
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class TableColumn(msgspec.Struct, frozen=True, kw_only=True):
+    """A column as the table has it."""
+
+    id: int
+    name: str
+    type: str
+    required: bool
+    comment: str | None = None
+
+
+class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot: when, by which run, and what it changed. `at` is ISO 8601 in UTC."""
+
+    id: int
+    at: str
+    operation: str
+    run: str | None
+    job: str | None
+    rows_added: int
+    rows_removed: int
+    files_added: int
+    current: bool
+
+
+class TableFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A table as it is: where, what columns, how much, which snapshots (the newest first), which tags.
+
+    `bytes` is the size of the data files of the current snapshot.
+    """
+
+    name: str
+    catalog: str
+    location: str
+    rows: int
+    files: int
+    bytes: int
+    columns: tuple[TableColumn, ...]
+    partitioning: tuple[str, ...]
+    snapshots: tuple[TableSnapshot, ...]
+    tags: dict[str, str]
+    jobs: tuple[str, ...]
+
+
+class TableReader(Protocol):
+    """Looks at one table of a job. A table that does not exist is None everywhere."""
+
+    def facts(self) -> TableFacts | None:
+        """What the table is."""
+        ...
+
+    def fields(self) -> tuple[Field, ...] | None:
+        """The table's columns in the contract's terms."""
+        ...
+
+    def saved(self) -> Saved | None:
+        """What the table remembers of the job's last commit."""
+        ...
+
+    def changes(self, shape: TableShape) -> tuple[str, ...]:
+        """What a run would change of the table's schema, in words; SchemaChangeRefused as the run would."""
+        ...
+
+    def rows(self) -> pl.LazyFrame | None:
+        """The table's rows with the contract's dtypes."""
+        ...
+
+    def rejects(self) -> pl.LazyFrame | None:
+        """The stored violations of the table's jobs: run, job, action, file, row, column, rule, value, record, found_at."""
+        ...
