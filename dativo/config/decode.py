@@ -14,55 +14,23 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import inspect
 
-from dativo.config.documents import Node, resolve_scalar
-from dativo.errors import Mark, Problem, Severity, listed, nearest, one_slip
+from dativo.config.choice import fits, preference, takes_null
+from dativo.config.labels import label, limits_text, missing_hint, shown
+from dativo.config.nodes import Node
+from dativo.config.problems import Problems
+from dativo.config.scalars import resolve_scalar
+from dativo.errors import listed, nearest, one_slip
+
+__all__ = ["Problems", "decode"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 _FAILED: Any = object()
-
-
-@dataclass(slots=True)
-class Problems:
-    """The mistakes and warnings found so far, in the order they were found."""
-
-    found: list[Problem] = field(default_factory=list)
-
-    def add(
-        self,
-        message: str,
-        mark: Mark | None,
-        field: str = "",
-        hint: str = "",
-        *,
-        severity: Severity = "error",
-        code: str = "config",
-    ) -> None:
-        problem = Problem(message, mark, field, hint, severity, code)
-        if problem not in self.found:
-            self.found.append(problem)
-
-    def warn(self, message: str, mark: Mark | None, field: str = "", hint: str = "", *, code: str = "config") -> None:
-        self.add(message, mark, field, hint, severity="warning", code=code)
-
-    def errors(self) -> list[Problem]:
-        return [p for p in self.found if p.severity == "error"]
-
-    def warnings(self) -> list[Problem]:
-        return [p for p in self.found if p.severity == "warning"]
-
-
-class Lenient:
-    """Mixin of structs: what happens to unknown keys, and other names of known ones."""
-
-    unknown: ClassVar[str] = "error"
-    aliases: ClassVar[dict[str, str]] = {}
 
 
 def decode(node: Node, type_: type[S], problems: Problems, path: str = "") -> S | None:
@@ -89,8 +57,8 @@ class _Walk:
         self.problems = problems
 
     def fail(self, node: Node, path: str, expected: str, hint: str = "") -> Any:
-        shown = _shown(node)
-        self.problems.add(f"expected {expected}, got {shown}", node.mark, path, hint)
+        got = shown(node)
+        self.problems.add(f"expected {expected}, got {got}", node.mark, path, hint)
         return _FAILED
 
     def value(self, node: Node, info: inspect.Type, path: str) -> Any:
@@ -124,13 +92,13 @@ class _Walk:
     def integer(self, node: Node, info: inspect.IntType, path: str) -> Any:
         value = resolve_scalar(node.value) if isinstance(node.value, str) else node.value
         if isinstance(value, bool) or not isinstance(value, int):
-            return self.fail(node, path, "a whole number" + _range(info))
+            return self.fail(node, path, "a whole number" + limits_text(info))
         return self.limits(value, node, info, path, "a whole number")
 
     def number(self, node: Node, info: inspect.FloatType, path: str) -> Any:
         value = resolve_scalar(node.value) if isinstance(node.value, str) else node.value
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return self.fail(node, path, "a number" + _range(info))
+            return self.fail(node, path, "a number" + limits_text(info))
         return self.limits(float(value), node, info, path, "a number")
 
     def limits(self, value: Any, node: Node, info: Any, path: str, noun: str) -> Any:
@@ -139,22 +107,22 @@ class _Walk:
             or (info.gt is not None and value <= info.gt)
             or (info.le is not None and value > info.le)
         )
-        return self.fail(node, path, noun + _range(info)) if outside else value
+        return self.fail(node, path, noun + limits_text(info)) if outside else value
 
     def literal(self, node: Node, info: inspect.LiteralType, path: str) -> Any:
         if node.kind != "scalar":
-            return self.fail(node, path, _label(info))
+            return self.fail(node, path, label(info))
         value = node.text if node.plain and node.value is not None else node.value
         if value in info.values:
             return value
         if isinstance(value, str) and value.lower() in info.values:
             return value.lower()
         guess = nearest(str(value), [str(v) for v in info.values])
-        return self.fail(node, path, _label(info), f"did you mean '{guess}'?" if guess else "")
+        return self.fail(node, path, label(info), f"did you mean '{guess}'?" if guess else "")
 
     def sequence(self, node: Node, info: Any, path: str) -> Any:
         if node.kind != "list":
-            return self.fail(node, path, _label(info))
+            return self.fail(node, path, label(info))
         items = [self.value(child, info.item_type, f"{path}[{i}]") for i, child in enumerate(node.value)]
         if any(item is _FAILED for item in items):
             return _FAILED
@@ -162,20 +130,20 @@ class _Walk:
 
     def mapping(self, node: Node, info: inspect.DictType, path: str) -> Any:
         if node.kind != "map":
-            return self.fail(node, path, _label(info))
+            return self.fail(node, path, label(info))
         values = {k: self.value(v, info.value_type, f"{path}.{k}" if path else k) for k, v in node.value.items()}
         return _FAILED if any(v is _FAILED for v in values.values()) else values
 
     def union(self, node: Node, info: inspect.UnionType, path: str) -> Any:
         members = [m.type if isinstance(m, inspect.Metadata) else m for m in info.types]
-        fitting = [m for m in members if _fits(node, m)]
+        fitting = [m for m in members if fits(node, m)]
         if not fitting:
-            return self.fail(node, path, _label(info))
-        return self.value(node, min(fitting, key=lambda m: _preference(node, m)), path)
+            return self.fail(node, path, label(info))
+        return self.value(node, min(fitting, key=lambda m: preference(node, m)), path)
 
     def struct(self, node: Node, info: inspect.StructType, path: str) -> Any:
         if node.kind != "map":
-            return self.fail(node, path, f"a map ({_label(info)})")
+            return self.fail(node, path, f"a map ({label(info)})")
         known, aliases, unknown = _fields(info.cls)
         values: dict[str, Any] = {}
         extra: dict[str, Any] = {}
@@ -189,10 +157,12 @@ class _Walk:
             wanted = known[name]
             if wanted.name in values:
                 other = next((k for k in node.value if k != key and aliases.get(k, k) == name), name)
-                self.problems.add(f"'{key}' and '{other}' are two names of one setting", node.keys[key], inner, "keep one")
+                self.problems.add(
+                    f"'{key}' and '{other}' are two names of one setting", node.keys[key], inner, "keep one"
+                )
                 failed = True
                 continue
-            if child.is_null() and not wanted.required and not _takes_null(wanted.type):
+            if child.is_null() and not wanted.required and not takes_null(wanted.type):
                 continue
             value = self.value(child, wanted.type, inner)
             values[wanted.name] = value
@@ -200,7 +170,7 @@ class _Walk:
         for name, wanted in known.items():
             if wanted.required and wanted.name not in values:
                 self.problems.add(
-                    f"'{name}' is required", node.mark, f"{path}.{name}" if path else name, _missing_hint(node, name)
+                    f"'{name}' is required", node.mark, f"{path}.{name}" if path else name, missing_hint(node, name)
                 )
                 failed = True
         if failed:
@@ -223,14 +193,21 @@ class _Walk:
         slip = None if unknown == "free" else one_slip(key, [n for n in names if n not in node.value])
         if unknown == "error" or slip:
             guess = slip or nearest(key, names)
-            hint = f"did you mean '{guess}'?   known here: {listed(known, 12)}" if guess else f"known here: {listed(known, 40)}"
+            hint = (
+                f"did you mean '{guess}'?   known here: {listed(known, 12)}"
+                if guess
+                else f"known here: {listed(known, 40)}"
+            )
             self.problems.add(f"unknown key '{key}'", mark, path, hint, code="config_unknown_key")
             return True
         extra[key] = child.plain_value()
         if unknown == "keep":
             self.problems.warn(
                 f"unknown key '{key}' is kept, but dativo itself does nothing with it",
-                mark, path, "remove it, or check its spelling", code="config_unknown_key",
+                mark,
+                path,
+                "remove it, or check its spelling",
+                code="config_unknown_key",
             )
         return False
 
@@ -249,90 +226,3 @@ _METHODS: dict[type, Any] = {
     inspect.UnionType: _Walk.union,
     inspect.StructType: _Walk.struct,
 }
-
-
-def _fits(node: Node, info: inspect.Type) -> bool:
-    """Whether a value of this shape can be meant for a member of a union."""
-    if isinstance(info, inspect.AnyType):
-        return True
-    if isinstance(info, inspect.StructType | inspect.DictType):
-        return node.kind == "map"
-    if isinstance(info, inspect.ListType | inspect.VarTupleType):
-        return node.kind == "list"
-    if node.kind != "scalar":
-        return False
-    if node.is_null() or isinstance(info, inspect.NoneType):
-        return node.is_null() and isinstance(info, inspect.NoneType)
-    value = resolve_scalar(node.value) if isinstance(node.value, str) else node.value
-    if isinstance(info, inspect.BoolType):
-        return isinstance(value, bool)
-    if isinstance(info, inspect.IntType):
-        return isinstance(value, int) and not isinstance(value, bool)
-    if isinstance(info, inspect.FloatType):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return True
-
-
-def _preference(node: Node, info: inspect.Type) -> int:
-    """Which fitting member of a union is taken: the narrowest, but text for what was written in quotes."""
-    if isinstance(info, inspect.StrType | inspect.LiteralType):
-        return 3 if node.plain else 0
-    order = (inspect.NoneType, inspect.BoolType, inspect.IntType, inspect.FloatType, inspect.StructType)
-    return next((i for i, kind in enumerate(order) if isinstance(info, kind)), 2)
-
-
-def _takes_null(info: inspect.Type) -> bool:
-    return isinstance(info, inspect.AnyType | inspect.NoneType) or (
-        isinstance(info, inspect.UnionType) and info.includes_none
-    )
-
-
-def _range(info: Any) -> str:
-    parts = [(">=", info.ge), (">", info.gt), ("<=", info.le)]
-    return "".join(f" {sign} {limit:g}" for sign, limit in parts if limit is not None)
-
-
-def _label(info: inspect.Type) -> str:
-    """What a type is called in a message."""
-    if isinstance(info, inspect.Metadata):
-        return _label(info.type)
-    if isinstance(info, inspect.LiteralType):
-        return "one of " + ", ".join(f"'{v}'" for v in info.values)
-    if isinstance(info, inspect.UnionType):
-        return " or ".join(dict.fromkeys(_label(t) for t in info.types if not isinstance(t, inspect.NoneType)))
-    if isinstance(info, inspect.ListType | inspect.VarTupleType):
-        return f"a list of {_plural(_label(info.item_type))}"
-    if isinstance(info, inspect.StructType):
-        names = [f.encode_name for f in info.fields if f.required] or [f.encode_name for f in info.fields][:4]
-        return "with " + ", ".join(names)
-    return _NOUNS.get(type(info), "a value")
-
-
-_NOUNS: dict[type, str] = {
-    inspect.StrType: "text",
-    inspect.BoolType: "true or false",
-    inspect.IntType: "a whole number",
-    inspect.FloatType: "a number",
-    inspect.DictType: "a map",
-    inspect.NoneType: "null",
-}
-
-
-def _plural(label: str) -> str:
-    return {"a whole number": "whole numbers", "a number": "numbers", "a map": "maps"}.get(
-        label, f"maps {label}" if label.startswith("with ") else label
-    )
-
-
-def _shown(node: Node) -> str:
-    if node.kind != "scalar":
-        return f"a {node.kind}"
-    if node.value is None:
-        return "nothing"
-    text = node.written or (node.text if node.plain else str(node.value))
-    return f"'{text[:60]}…'" if len(text) > 60 else f"'{text}'"
-
-
-def _missing_hint(node: Node, name: str) -> str:
-    guess = nearest(name, node.value)
-    return f"there is '{guess}' in line {node.keys[guess].line}: is it meant?" if guess and guess != name else ""

@@ -3,37 +3,28 @@
 PyYAML's loaders take the last of two equal keys in silence and expand aliases without limit; its constructors forget
 lines. So the tree is built here from the parser's events: duplicate keys, tags, endless aliases, deep nesting and huge
 files are refused, and every node keeps its line and column.
-
-Scalars follow YAML 1.1 as its users know it (`yes`, `on` are booleans), without the parts that surprise: `12:30` is
-text, not a number in base 60, and a date is text until a field asks for a date.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
+from dativo.config.nodes import Node, map_of, merge, scalar_of
+from dativo.config.scalars import resolve_scalar
 from dativo.errors import Mark, Problem
+
+__all__ = ["DocumentError", "Node", "load", "map_of", "merge", "parse", "scalar_of"]
 
 MAX_BYTES = 4 << 20
 MAX_DEPTH = 60
 MAX_ALIASES = 100
 MAX_NODES = 200_000
 
-Scalar = str | int | float | bool | None
-
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_BOOLEANS = {w: b for words, b in (("yes true on", True), ("no false off", False)) for w in words.split()}
-_NULLS = {"", "~", "null", "Null", "NULL"}
-_INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)\Z")
-_HEX = re.compile(r"[-+]?0x[0-9a-fA-F_]+\Z")
-_FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?\Z")
-_SPECIAL_FLOAT = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
 _STANDARD_TAGS = {f"tag:yaml.org,2002:{t}" for t in ("str", "int", "float", "bool", "null", "map", "seq")}
 
 
@@ -43,96 +34,6 @@ class DocumentError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
         self.problem = problem
-
-
-@dataclass(slots=True, frozen=True)
-class Node:
-    """One value of a document.
-
-    `value` is a dict of nodes, a list of nodes or a scalar. `text` is a scalar as it was written, so that a version
-    `1.10` does not become `1.1`; `plain` tells that it stood without quotes. `keys` has the place of each key of a map.
-    """
-
-    kind: Literal["map", "list", "scalar"]
-    value: Any
-    mark: Mark
-    text: str = ""
-    plain: bool = False
-    keys: dict[str, Mark] = field(default_factory=dict)
-    written: str = ""  # with variables put in: how the file has it, which may be shown where the value may not
-
-    def get(self, key: str) -> Node | None:
-        """The value under `key`, or None when there is none or this is not a map."""
-        return self.value.get(key) if self.kind == "map" else None
-
-    def at(self, *path: str | int) -> Node | None:
-        """The node at a path of keys and positions, or None."""
-        node: Node | None = self
-        for step in path:
-            if node is None:
-                return None
-            if isinstance(step, int):
-                node = node.value[step] if node.kind == "list" and step < len(node.value) else None
-            else:
-                node = node.get(step)
-        return node
-
-    def mark_of(self, *path: str | int) -> Mark:
-        """The place of the value at `path`, or of the nearest thing around it that exists."""
-        for end in range(len(path), -1, -1):
-            found = self.at(*path[:end])
-            if found is not None:
-                return found.mark
-        return self.mark
-
-    def is_null(self) -> bool:
-        return self.kind == "scalar" and self.value is None
-
-    def plain_value(self) -> Any:
-        """The tree as plain dicts, lists and scalars."""
-        if self.kind == "map":
-            return {k: v.plain_value() for k, v in self.value.items()}
-        if self.kind == "list":
-            return [v.plain_value() for v in self.value]
-        return self.value
-
-    def scalars(self, path: str = "") -> Iterator[tuple[str, Node]]:
-        """Every scalar below this node with its path, as `source.files[0].path`."""
-        if self.kind == "map":
-            for key, child in self.value.items():
-                yield from child.scalars(f"{path}.{key}" if path else key)
-        elif self.kind == "list":
-            for position, child in enumerate(self.value):
-                yield from child.scalars(f"{path}[{position}]")
-        else:
-            yield path, self
-
-
-def map_of(entries: dict[str, Node], mark: Mark, keys: dict[str, Mark] | None = None) -> Node:
-    """A map node made by the program, standing at `mark`."""
-    return Node("map", entries, mark, keys=keys or {k: v.mark for k, v in entries.items()})
-
-
-def scalar_of(value: Scalar, mark: Mark) -> Node:
-    """A scalar node made by the program, standing at `mark`."""
-    return Node("scalar", value, mark, text="" if value is None else str(value))
-
-
-def merge(under: Node | None, over: Node | None) -> Node | None:
-    """`over` laid upon `under`: maps merge recursively, lists and scalars replace, a `null` takes the value away."""
-    if over is None:
-        return under
-    if under is None or under.kind != "map" or over.kind != "map":
-        return over
-    merged, keys = dict(under.value), dict(under.keys)
-    for key, value in over.value.items():
-        if value.is_null():
-            merged.pop(key, None)
-            merged[key] = value
-        else:
-            merged[key] = merge(merged.get(key), value)
-        keys[key] = over.keys.get(key, value.mark)
-    return Node("map", merged, over.mark, keys=keys)
 
 
 def load(path: Path, shown: str | None = None) -> Node:
@@ -277,14 +178,18 @@ class _Builder:
             key = self.node(event, depth + 1)
             value = self.node(next(self.events), depth + 1)
             if key.kind != "scalar":
-                raise _failed("a map or list cannot be a key", key.mark, "put quotes around text that starts with { or [")
+                raise _failed(
+                    "a map or list cannot be a key", key.mark, "put quotes around text that starts with { or ["
+                )
             name = key.text if key.value is not None else "null"
             if name == "<<" and key.plain:
                 under += value.value if value.kind == "list" else [value]
             elif name in entries:
                 first = keys[name]
                 raise _failed(
-                    f"the key {name!r} stands twice in one map", key.mark, f"it stands first in line {first.line}; keep one"
+                    f"the key {name!r} stands twice in one map",
+                    key.mark,
+                    f"it stands first in line {first.line}; keep one",
                 )
             else:
                 entries[name], keys[name] = value, key.mark
@@ -295,26 +200,6 @@ class _Builder:
                 if name not in entries:
                     entries[name], keys[name] = value, base.keys[name]
         return Node("map", entries, mark, keys=keys)
-
-
-def resolve_scalar(text: str) -> Scalar:
-    """The value of an unquoted scalar."""
-    if text in _NULLS:
-        return None
-    if text.lower() in _BOOLEANS and text in (text.lower(), text.upper(), text.capitalize()):
-        return _BOOLEANS[text.lower()]
-    try:
-        if _INT.match(text):
-            return int(text.replace("_", ""))
-        if _HEX.match(text):
-            return int(text.replace("_", ""), 16)
-        if _FLOAT.match(text):
-            return float(text.replace("_", ""))
-    except ValueError:
-        return text
-    if _SPECIAL_FLOAT.match(text):
-        return float(text.replace(".", "", 1))
-    return text
 
 
 def _first_line(error: BaseException) -> str:

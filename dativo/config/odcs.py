@@ -6,8 +6,8 @@ Source of the names: the standard's JSON schema, tag v3.0.2.
 
 from __future__ import annotations
 
-from dativo.config.decode import Problems
-from dativo.config.documents import Node, map_of, scalar_of
+from dativo.config.nodes import Node, map_of, scalar_of
+from dativo.config.problems import Problems
 from dativo.config.types import has_time, strftime_of
 from dativo.errors import listed
 
@@ -31,11 +31,31 @@ _OPTIONS = {
     "minimum": "minimum",
     "maximum": "maximum",
 }
-_KEPT = ("apiVersion", "kind", "id", "version", "status", "tenant", "tags", "domain", "dataProduct", "description", "$schema")
+_KEPT = (
+    "apiVersion",
+    "kind",
+    "id",
+    "version",
+    "status",
+    "tenant",
+    "tags",
+    "domain",
+    "dataProduct",
+    "description",
+    "$schema",
+)
 _STANDARD = {
     *_KEPT, "name", "schema", "servers", "support", "price", "team", "roles", "slaDefaultElement", "slaProperties",
     "authoritativeDefinitions", "customProperties", "contractCreatedTs",
 }  # fmt: skip
+
+
+def is_native(node: Node) -> bool:
+    """Whether a contract is in the standard's own form: an entry of `schema` has `properties` and is no typed column."""
+    schema = node.get("schema")
+    if schema is None or schema.kind != "list":
+        return False
+    return any(e.get("properties") is not None and e.get("type") is None for e in schema.value)
 
 
 def flattened(node: Node, object: str | None, problems: Problems) -> Node | None:
@@ -80,7 +100,9 @@ def _choose(node: Node, object: str | None, problems: Problems) -> Node | None:
     if len(usable) == 1:
         return usable[0]
     problems.add(
-        f"the contract has {len(usable)} objects and none is called '{object}'", node.mark_of("schema"), "schema",
+        f"the contract has {len(usable)} objects and none is called '{object}'",
+        node.mark_of("schema"),
+        "schema",
         f"set the job's object to one of: {listed(names)}",
     )
     return None

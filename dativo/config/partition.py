@@ -68,7 +68,9 @@ def _read(text: str, mark: Mark, where: str, problems: Problems) -> Partition | 
     if match is None:
         if "(" in text or ")" in text:
             problems.add(
-                f"'{text}' is not a partition expression", mark, where,
+                f"'{text}' is not a partition expression",
+                mark,
+                where,
                 "write a column, or year(c), month(c), day(c), hour(c), bucket(n, c), truncate(n, c)",
             )
             return None
@@ -77,14 +79,18 @@ def _read(text: str, mark: Mark, where: str, problems: Problems) -> Partition | 
     if transform not in _ALLOWED:
         guess = nearest(transform, _ALLOWED)
         problems.add(
-            f"'{match[1]}' is not a partition transform", mark, where,
+            f"'{match[1]}' is not a partition transform",
+            mark,
+            where,
             f"did you mean '{guess}'?" if guess else f"known: {', '.join(_ALLOWED)}",
         )
         return None
     if (transform in ("bucket", "truncate")) != bool(width) or width == "0":
         problems.add(
             f"'{text}': {transform} takes {'a width and a column' if not width or width == '0' else 'a column only'}",
-            mark, where, f"as `{transform}({'16, ' if transform in ('bucket', 'truncate') else ''}{match[3]})`",
+            mark,
+            where,
+            f"as `{transform}({'16, ' if transform in ('bucket', 'truncate') else ''}{match[3]})`",
         )
         return None
     return Partition(match[3].strip(), transform, int(width or 0))  # type: ignore[arg-type]
@@ -104,7 +110,9 @@ def _fits(part: Partition, asset: Asset, mark: Mark, where: str, problems: Probl
         return False
     if column.kind not in _ALLOWED[part.transform]:
         problems.add(
-            f"{part.transform} cannot partition '{part.column}' of type {column.type_text()}", mark, where,
+            f"{part.transform} cannot partition '{part.column}' of type {column.type_text()}",
+            mark,
+            where,
             f"it takes {', '.join(_ALLOWED[part.transform])}",
         )
         return False

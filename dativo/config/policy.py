@@ -30,7 +30,9 @@ class PolicyFile(msgspec.Struct, frozen=True, kw_only=True):
 
     unknown: ClassVar[str] = "keep"
     retention_days: Annotated[NotNegative, Meta(description="advice only: deletes nothing")] = 30
-    pii_fields: Annotated[list[str], Meta(description="names that must be classified; spaces and case are ignored")] = []
+    pii_fields: Annotated[
+        list[str], Meta(description="names that must be classified; spaces and case are ignored")
+    ] = []
     classification_rules: Annotated[list[ClassificationRule], Meta(description="classes that columns must have")] = []
     contract_enforcement: Annotated[
         Literal["strict", "warn", "off"] | None, Meta(description="strict makes findings errors")
@@ -53,7 +55,10 @@ def check_asset(policy: PolicyFile, asset: Asset, problems: Problems, *, strict:
         if _folded(field.name) in wanted and not field.classification:
             tell(
                 f"the policy lists '{field.name}' as personal data, but the contract gives it no classification",
-                field.mark, f"schema.{field.name}", "add `classification: PII`", code="policy",
+                field.mark,
+                f"schema.{field.name}",
+                "add `classification: PII`",
+                code="policy",
             )
         for rule in policy.classification_rules:
             if _folded(rule.field) == _folded(field.name):
@@ -62,14 +67,20 @@ def check_asset(policy: PolicyFile, asset: Asset, problems: Problems, *, strict:
                     tell(
                         f"the policy wants '{field.name}' classified as {rule.classification}, the contract says "
                         f"{field.classification or 'nothing'}",
-                        field.mark, f"schema.{field.name}", f"add `classification: {rule.classification}`", code="policy",
+                        field.mark,
+                        f"schema.{field.name}",
+                        f"add `classification: {rule.classification}`",
+                        code="policy",
                     )
     if strict and not asset.owner:
         problems.add("the contract names no owner", asset.mark, "team.owner", "add `team: {owner: …}`", code="policy")
     if strict and not asset.classification and asset.retention_days is None:
         problems.add(
-            "the contract has no compliance block", asset.mark, "compliance",
-            "add `compliance: {classification: […], retention_days: …}`", code="policy",
+            "the contract has no compliance block",
+            asset.mark,
+            "compliance",
+            "add `compliance: {classification: […], retention_days: …}`",
+            code="policy",
         )
 
 

@@ -49,7 +49,9 @@ class RecipeFile(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Annotated[Credentials | None, Meta(description="where credentials come from")] = None
     connection_template: Annotated[dict[str, Any] | None, Meta(description="default connection")] = None
     incremental: Annotated[Incremental | None, Meta(description="defaults of incremental loading")] = None
-    incremental_strategy: Annotated[str | None, Meta(description="the guide's spelling of `incremental.strategy`")] = None
+    incremental_strategy: Annotated[str | None, Meta(description="the guide's spelling of `incremental.strategy`")] = (
+        None
+    )
     rate_limits: Annotated[dict[str, Any] | None, Meta(description="requests a second and retries")] = None
     catalog: Annotated[str | dict[str, Any] | None, Meta(description="target: default Iceberg catalog")] = None
     file_format: Annotated[str | None, Meta(description="target: default file format")] = None
@@ -78,7 +80,10 @@ def read_recipe(node: Node, folder: str, problems: Problems) -> Recipe | None:
     guide = file.roles is None and file.type in ("source", "target")
     if file.default_engine is None and file.engine is None:
         problems.add(
-            "'default_engine' is required", node.mark, "default_engine", f"one of {', '.join(ENGINES)}, as `type: native`"
+            "'default_engine' is required",
+            node.mark,
+            "default_engine",
+            f"one of {', '.join(ENGINES)}, as `type: native`",
         )
         return None
     roles: tuple[Role, ...] | None = tuple(file.roles) if file.roles is not None else None

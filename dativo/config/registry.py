@@ -85,13 +85,17 @@ def check_connector(
     if connector is None:
         guess = nearest(name, registry.connectors)
         problems.add(
-            f"Connector '{name}' not found in registry", node.mark, field,
+            f"Connector '{name}' not found in registry",
+            node.mark,
+            field,
             f"did you mean '{guess}'?" if guess else "run `dativo connectors` for the list",
         )
         return None
     if role not in connector.roles:
         problems.add(
-            f"connector '{name}' cannot be a {role}, only a {' or '.join(connector.roles)}", node.mark, field,
+            f"connector '{name}' cannot be a {role}, only a {' or '.join(connector.roles)}",
+            node.mark,
+            field,
             "run `dativo connectors` for the list",
         )
         return None

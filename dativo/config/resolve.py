@@ -155,7 +155,9 @@ class Resolver:
             found = paths.find(chosen, beside)
             if found.path is None:
                 self.problems.add(
-                    f"DATIVO_REGISTRY names '{chosen}', which does not exist", None, "DATIVO_REGISTRY",
+                    f"DATIVO_REGISTRY names '{chosen}', which does not exist",
+                    None,
+                    "DATIVO_REGISTRY",
                     "looked at: " + ", ".join(map(str, found.tried)),
                 )
                 return None
@@ -194,7 +196,9 @@ class Resolver:
             other = seen.setdefault((job.tenant_id, job.name), job)
             if other is not job and Path(other.path).resolve() != Path(job.path).resolve():
                 self.problems.add(
-                    f"two jobs of tenant '{job.tenant_id}' have the name '{job.name}'", Mark(job.path), "",
+                    f"two jobs of tenant '{job.tenant_id}' have the name '{job.name}'",
+                    Mark(job.path),
+                    "",
                     f"the other is {other.path}; rename one of the files: a job's name is its file's stem",
                 )
 
@@ -238,7 +242,9 @@ class _JobReader:
         tenant = tenant_node.text if tenant_node is not None else ""
         if tenant_node is not None and not TENANT.match(tenant):
             self.problems.add(
-                f"'{tenant}' cannot be a tenant: it names folders and branches", tenant_node.mark, "tenant_id",
+                f"'{tenant}' cannot be a tenant: it names folders and branches",
+                tenant_node.mark,
+                "tenant_id",
                 "use letters, digits, '.', '_' and '-', starting with a letter or digit",
             )
         registry = self.r.registry(self.path.parent)
@@ -263,14 +269,18 @@ class _JobReader:
 
     # -- source and target ------------------------------------------------------------------------------------------
 
-    def side(self, node: Node, role: Literal["source", "target"], registry: RegistryFile | None, mode: Mode) -> _Side | None:
+    def side(
+        self, node: Node, role: Literal["source", "target"], registry: RegistryFile | None, mode: Mode
+    ) -> _Side | None:
         recipe = self.recipe(node, role)
         if recipe is None or registry is None:
             return None
         if recipe.roles is not None and role not in recipe.roles:
             self.problems.add(
                 f"the recipe '{recipe.name}' cannot be a {role}, only a {' or '.join(recipe.roles)}",
-                node.mark_of(f"{role}_connector_path"), f"{role}_connector_path", f"name a {role} recipe",
+                node.mark_of(f"{role}_connector_path"),
+                f"{role}_connector_path",
+                f"name a {role} recipe",
             )
             return None
         defaults = source_defaults(recipe) if role == "source" else target_defaults(recipe)
@@ -297,7 +307,10 @@ class _JobReader:
                 return None
             if mode == "cloud" and not connector.allowed_in_cloud:
                 self.problems.add(
-                    f"connector '{type_}' is not allowed in cloud mode", place.mark, field, "run with --mode self_hosted"
+                    f"connector '{type_}' is not allowed in cloud mode",
+                    place.mark,
+                    field,
+                    "run with --mode self_hosted",
                 )
         return _Side(type_, spec, merged, connector)
 
@@ -309,7 +322,9 @@ class _JobReader:
         found = paths.find(where.value, self.path.parent, ship=True)
         if found.path is None:
             self.problems.add(
-                f"Connector recipe not found: '{where.text}'", where.mark, key,
+                f"Connector recipe not found: '{where.text}'",
+                where.mark,
+                key,
                 _looked_at(found.tried) + _similar(found.tried),
             )
             return None
@@ -344,7 +359,9 @@ class _JobReader:
                 wanted += [(f"{key}[{i}]", n) for i, n in enumerate(block.value) if isinstance(n.value, str)]
         if not wanted:
             self.problems.add(
-                "'asset_path' is required", node.mark, "asset_path",
+                "'asset_path' is required",
+                node.mark,
+                "asset_path",
                 "name the data contract, as `asset_path: assets/csv/v1.0/employees.yaml`",
             )
             return None
@@ -356,7 +373,9 @@ class _JobReader:
             place = paths.find(where.value, self.path.parent)
             if place.path is None:
                 self.problems.add(
-                    f"asset not found: '{where.text}'", where.mark, field,
+                    f"asset not found: '{where.text}'",
+                    where.mark,
+                    field,
                     _looked_at(place.tried) + _similar(place.tried),
                 )
                 failed = True
@@ -386,7 +405,11 @@ class _JobReader:
                 self.check_key(stream, target)
         asset_mode = next((a.mode for a, _ in assets if a.mode), None)
         schema_mode = goal.mode or asset_mode or "merge"
-        marks = {path: n.mark for side, n in (("source", source.node), ("target", target.node)) for path, n in n.scalars(side)}
+        marks = {
+            path: n.mark
+            for side, n in (("source", source.node), ("target", target.node))
+            for path, n in n.scalars(side)
+        }
         marks.update({path: n.mark for path, n in node.scalars() if path not in marks})
         return ResolvedJob(
             name=self.path.stem,
@@ -424,8 +447,11 @@ class _JobReader:
         places = ", then ".join(self.env.names)
         for entry in names.values():
             self.problems.warn(
-                f"Missing required environment variable: {entry.name}", entry.mark, entry.field,
-                f"looked in {places}; set it, or write a default as ${{{entry.name}:-value}}", code="env_missing",
+                f"Missing required environment variable: {entry.name}",
+                entry.mark,
+                entry.field,
+                f"looked in {places}; set it, or write a default as ${{{entry.name}:-value}}",
+                code="env_missing",
             )
         return tuple(names)
 
@@ -442,13 +468,17 @@ class _JobReader:
         where = "source.incremental.strategy"
         if strategy is None:
             self.problems.add(
-                "no incremental strategy: neither the job, the recipe nor the registry gives one", mark, where,
+                "no incremental strategy: neither the job, the recipe nor the registry gives one",
+                mark,
+                where,
                 "add `strategy: updated_at`, or remove the incremental block",
             )
             return None
         if strategy == "cdc":
             self.problems.add(
-                "strategy 'cdc' is not supported", side.node.mark_of("incremental", "strategy"), where,
+                "strategy 'cdc' is not supported",
+                side.node.mark_of("incremental", "strategy"),
+                where,
                 "use updated_at with lookback_days, or full_refresh",
             )
             return None
@@ -456,17 +486,23 @@ class _JobReader:
             return None
         if connector is not None and not connector.supports_incremental:
             self.problems.add(
-                f"connector '{side.type}' cannot load incrementally", mark, "source.incremental",
+                f"connector '{side.type}' cannot load incrementally",
+                mark,
+                "source.incremental",
                 "remove the incremental block",
             )
             return None
         if strategy in CURSOR_STRATEGIES and not _names_cursor(block, side.node, spec):
             self.problems.add(
-                f"strategy '{strategy}' needs a cursor_field", mark, "source.incremental.cursor_field",
+                f"strategy '{strategy}' needs a cursor_field",
+                mark,
+                "source.incremental.cursor_field",
                 "name the column that grows, as `cursor_field: updated_at`, or null for a full load",
             )
             return None
-        if strategy in FILE_STRATEGIES and not (spec.files or spec.folder_id or spec.query or spec.prefix or spec.pattern):
+        if strategy in FILE_STRATEGIES and not (
+            spec.files or spec.folder_id or spec.query or spec.prefix or spec.pattern
+        ):
             self.problems.add(
                 f"strategy '{strategy}' needs files", mark, "source.files", "add `files: [{path: data/*.csv}]`"
             )
@@ -491,7 +527,9 @@ class _JobReader:
             for text, label in ((name, "name"), (namespace, "domain")):
                 if not re.fullmatch(r"\w+", text):
                     self.problems.add(
-                        f"'{text}' cannot name a {'table' if label == 'name' else 'namespace'}", asset.mark, label,
+                        f"'{text}' cannot name a {'table' if label == 'name' else 'namespace'}",
+                        asset.mark,
+                        label,
                         "use letters, digits and '_' (spaces and '-' become '_')",
                     )
             privacy = _merged_privacy(file.privacy, asset.privacy)
@@ -521,7 +559,9 @@ class _JobReader:
             object_ = entry.object or Path(entry.path or "").stem
             if object_ not in names and object_ not in {a.name for a, _ in assets}:
                 self.problems.add(
-                    f"no asset for the object '{object_}'", Mark(paths.shown(self.path)), f"source.files[{position}]",
+                    f"no asset for the object '{object_}'",
+                    Mark(paths.shown(self.path)),
+                    f"source.files[{position}]",
                     f"the assets are for: {listed(sorted(names))}",
                 )
 
@@ -532,7 +572,11 @@ class _JobReader:
         if own is None and asset.partitioning is not None:
             values = [Node("scalar", t, asset.mark, text=t) for t in asset.partitioning]
             node = Node("list", values, asset.mark)
-        if node is None or node.kind != "list" or (own is None and asset.partitioning is None and goal.partitioning is None):
+        if (
+            node is None
+            or node.kind != "list"
+            or (own is None and asset.partitioning is None and goal.partitioning is None)
+        ):
             return ()
         return read_partitioning(node, asset, self.problems, "target.partitioning")
 
@@ -543,7 +587,10 @@ class _JobReader:
         match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", text)
         if match is None or (match[2] and float(match[2]) > 100):
             self.problems.add(
-                f"'{text}' is not a limit of rejects", mark, "max_rejects", "a number of rows, as 100, or a share, as 0.1%"
+                f"'{text}' is not a limit of rejects",
+                mark,
+                "max_rejects",
+                "a number of rows, as 100, or a share, as 0.1%",
             )
             return None
         return MaxRejects(rows=int(match[1])) if match[1] else MaxRejects(share=float(match[2]) / 100)
@@ -558,15 +605,19 @@ class _JobReader:
             if name not in names:
                 guess = nearest(name, names)
                 self.problems.warn(
-                    f"'{name}' is not a column of asset {asset.label}", node.mark_of(*block_path.split("."), name),
-                    f"{block_path}.{name}", f"did you mean '{guess}'?" if guess else f"columns: {listed(names)}",
+                    f"'{name}' is not a column of asset {asset.label}",
+                    node.mark_of(*block_path.split("."), name),
+                    f"{block_path}.{name}",
+                    f"did you mean '{guess}'?" if guess else f"columns: {listed(names)}",
                 )
 
     def check_key(self, stream: StreamConfig, side: _Side) -> None:
         if not stream.asset.key:
             self.problems.add(
                 f"write_mode 'upsert' needs a key, and asset {stream.asset.label} has none",
-                side.node.mark_of("write_mode"), "target.write_mode", "mark the key's columns with `primary_key: true`",
+                side.node.mark_of("write_mode"),
+                "target.write_mode",
+                "mark the key's columns with `primary_key: true`",
             )
 
     def check_source(self, spec: Source, side: _Side, mode: Mode) -> None:
@@ -578,17 +629,24 @@ class _JobReader:
                 )
             if mode == "cloud" and entry.path is not None and paths.leaves_root(entry.path):
                 self.problems.add(
-                    f"'{entry.path}' leaves the project, which cloud mode does not allow", mark,
-                    f"source.files[{position}].path", "use a path below the project",
+                    f"'{entry.path}' leaves the project, which cloud mode does not allow",
+                    mark,
+                    f"source.files[{position}].path",
+                    "use a path below the project",
                 )
             if entry.object is not None and re.search(r"[/\\]|^\.\.?$", entry.object):
                 self.problems.add(
-                    f"'{entry.object}' cannot be an object: it names files", mark, f"source.files[{position}].object",
+                    f"'{entry.object}' cannot be an object: it names files",
+                    mark,
+                    f"source.files[{position}].object",
                     "leave out '/', '\\' and '..'",
                 )
         if not spec.files and side.type in ("csv", "parquet", "jsonl") and side.connector is not None:
             self.problems.add(
-                f"a {side.type} source needs 'files'", side.node.mark, "source.files", "add `files: [{path: data/*.csv}]`"
+                f"a {side.type} source needs 'files'",
+                side.node.mark,
+                "source.files",
+                "add `files: [{path: data/*.csv}]`",
             )
 
 

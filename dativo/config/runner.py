@@ -73,12 +73,15 @@ def _check_schedule(schedule: Schedule, where: str, mark: Any, body: Node, posit
         both = schedule.cron is not None
         problems.add(
             "'cron' and 'interval_seconds' exclude each other" if both else "'cron' or 'interval_seconds' is required",
-            mark, where, "keep one of them" if both else "add `cron: '0 2 * * *'` or `interval_seconds: 3600`",
+            mark,
+            where,
+            "keep one of them" if both else "add `cron: '0 2 * * *'` or `interval_seconds: 3600`",
         )
     if schedule.cron is not None and (fault := cron_fault(schedule.cron)):
         problems.add(
             f"'{schedule.cron}' is not a cron expression: {fault}",
-            body.mark_of("orchestrator", "schedules", position, "cron"), f"{where}.cron",
+            body.mark_of("orchestrator", "schedules", position, "cron"),
+            f"{where}.cron",
             "five fields: minute hour day-of-month month day-of-week, as '0 2 * * 1-5'",
         )
     from zoneinfo import ZoneInfo
@@ -88,7 +91,9 @@ def _check_schedule(schedule: Schedule, where: str, mark: Any, body: Node, posit
     except (KeyError, ValueError, OSError):
         problems.add(
             f"'{schedule.timezone}' is not an IANA time zone",
-            body.mark_of("orchestrator", "schedules", position, "timezone"), f"{where}.timezone", "as 'Europe/Berlin'",
+            body.mark_of("orchestrator", "schedules", position, "timezone"),
+            f"{where}.timezone",
+            "as 'Europe/Berlin'",
         )
 
 

@@ -39,7 +39,9 @@ Kind = Literal[
 DEFAULT_DECIMAL = (38, 9)
 
 _NAMES: dict[str, Kind] = {
-    **dict.fromkeys(("string", "text", "varchar", "char", "str", "uuid", "json", "nvarchar", "character varying"), "string"),
+    **dict.fromkeys(
+        ("string", "text", "varchar", "char", "str", "uuid", "json", "nvarchar", "character varying"), "string"
+    ),
     **dict.fromkeys(("integer", "int", "bigint", "long", "smallint", "int64", "int32", "tinyint"), "long"),
     **dict.fromkeys(("float", "double", "number", "real", "double precision", "float64", "float8"), "double"),
     **dict.fromkeys(("decimal", "numeric", "dec"), "decimal"),
