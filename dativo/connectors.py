@@ -6,6 +6,7 @@ A connector that the registry knows and this table does not is valid configurati
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
@@ -43,27 +44,12 @@ TARGETS = {
 
 def source(job: ResolvedJob) -> Source:
     """The job's source; UnsupportedError when this version has none of its type."""
-    if job.source.custom_reader:
-        raise UnsupportedError(
-            "custom readers are not built yet",
-            mark=job.mark("source.custom_reader"),
-            field="source.custom_reader",
-            hint=f"use a connector; this version has: {', '.join(SOURCES)}",
-        )
     return cast(Source, _load(_adapter(SOURCES, "source", job.source_type, job))(job))
 
 
 def target(job: ResolvedJob, stream: StreamConfig, token: str, started: datetime) -> Target:
     """The job's target for a stream; UnsupportedError when this version has none of its type."""
-    if job.target.custom_writer:
-        raise UnsupportedError(
-            "custom writers are not built yet",
-            mark=job.mark("target.custom_writer"),
-            field="target.custom_writer",
-            hint=f"use a connector; this version has: {', '.join(TARGETS)}",
-        )
-    adapter = _adapter(TARGETS, "target", job.target_type, job)
-    return cast(Target, _load(adapter)(job, stream, token, started))
+    return cast(Target, _load(_adapter(TARGETS, "target", job.target_type, job))(job, stream, token, started))
 
 
 def reader(job: ResolvedJob, stream: StreamConfig) -> TableReader:
@@ -74,15 +60,37 @@ def reader(job: ResolvedJob, stream: StreamConfig) -> TableReader:
     return cast(TableReader, _load(adapter._replace(adapter=adapter.reader))(job, stream))
 
 
+def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:
+    """Why this version cannot read the job's source or write its target; nothing when it can."""
+    if job.source.custom_reader:
+        yield _plugin("source.custom_reader", "custom readers", SOURCES, job)
+    elif job.source_type not in SOURCES:
+        yield _no_adapter("source", job.source_type, SOURCES, job)
+    if job.target.custom_writer:
+        yield _plugin("target.custom_writer", "custom writers", TARGETS, job)
+    elif job.target_type not in TARGETS:
+        yield _no_adapter("target", job.target_type, TARGETS, job)
+
+
+def _plugin(field: str, what: str, table: dict[str, Adapter], job: ResolvedJob) -> UnsupportedError:
+    hint = f"use a connector; this version has: {', '.join(table)}"
+    return UnsupportedError(f"{what} are not built yet", mark=job.mark(field), field=field, hint=hint)
+
+
+def _no_adapter(role: str, name: str, table: dict[str, Adapter], job: ResolvedJob) -> UnsupportedError:
+    field = f"{role}_connector_path"
+    return UnsupportedError(
+        f"the {role} '{name}' is not built yet",
+        mark=job.mark(field),
+        field=field,
+        hint=f"this version has: {', '.join(table)}",
+    )
+
+
 def _adapter(table: dict[str, Adapter], role: str, name: str, job: ResolvedJob) -> Adapter:
     adapter = table.get(name)
     if adapter is None:
-        raise UnsupportedError(
-            f"the {role} '{name}' is not built yet",
-            mark=job.mark(f"{role}_connector_path"),
-            field=f"{role}_connector_path",
-            hint=f"this version has: {', '.join(table)}",
-        )
+        raise _no_adapter(role, name, table, job)
     return adapter
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dativo import connectors
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import ConfigError, Problem, UnsupportedError
 
@@ -13,8 +14,15 @@ def refuse_unbuilt(job: ResolvedJob) -> None:
     if job.missing:
         needed = [p for p in job.warnings if p.code == "env_missing"]
         raise ConfigError([p._replace(severity="error") for p in needed] or [_missing(n) for n in job.missing])
+    for error in unbuilt(job):
+        raise error
+
+
+def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:
+    """What of a job this version cannot carry out without changing the data, one error each."""
+    yield from connectors.unbuilt(job)
     for field, message, hint in _unbuilt(job):
-        raise UnsupportedError(message, field=field, mark=job.mark(field), hint=hint)
+        yield UnsupportedError(message, field=field, mark=job.mark(field), hint=hint)
 
 
 def _missing(name: str) -> Problem:

@@ -1,0 +1,111 @@
+"""The jobs that names, files and folders on a command line stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dativo.config import paths
+from dativo.config.resolve import Mode, ResolvedJob, Resolver
+from dativo.errors import ConfigError, Mark, Problem, listed, nearest
+
+ENDINGS = (".yaml", ".yml")
+DEMO = "demo"
+
+
+def jobs_folder(start: Path | None = None) -> Path | None:
+    """The `jobs/` folder of the project that a folder belongs to, or None."""
+    here = start or Path.cwd()
+    root = paths.project_root(here)
+    for folder in (here, root):
+        if folder is not None and (folder / "jobs").is_dir():
+            return folder / "jobs"
+    return None
+
+
+def yaml_files(folder: Path) -> list[Path]:
+    """Every YAML file below a folder, by name."""
+    return sorted(p for p in folder.rglob("*") if p.suffix in ENDINGS and p.is_file())
+
+
+def find_jobs(names: Sequence[str] = ()) -> list[Path]:
+    """The job files that names stand for: files, folders (with all below them), or names below `jobs/`.
+
+    A name is a file's stem, or `tenant/stem`. Without names: the jobs of `jobs/demo/`. Raises ConfigError, with the
+    jobs that there are, when a name stands for none or for several.
+    """
+    found: list[Path] = []
+    problems: list[Problem] = []
+    for name in names or [_default()]:
+        path = Path(name).expanduser()
+        if path.is_file():
+            found.append(path)
+        elif path.is_dir():
+            inside = yaml_files(path)
+            found += inside
+            if not inside:
+                problems.append(Problem("the folder holds no YAML file", Mark(paths.shown(path))))
+        else:
+            hits = _named(name)
+            found += hits[:1]
+            if len(hits) != 1:
+                problems.append(_not_one(name, hits))
+    if problems:
+        raise ConfigError(problems)
+    return list(dict.fromkeys(found))
+
+
+def _default() -> str:
+    folder = jobs_folder()
+    if folder is None or not (folder / DEMO).is_dir():
+        known = [_name(p, folder) for p in yaml_files(folder)] if folder is not None else []
+        hint = (
+            f"the jobs here: {listed(known, 20)}"
+            if known
+            else "make a project with `dativo init`, or a demo with `dativo init demo`"
+        )
+        raise ConfigError([Problem("no job was named", hint=hint)])
+    return str(folder / DEMO)
+
+
+def _named(name: str) -> list[Path]:
+    folder = jobs_folder()
+    wanted = name.removesuffix(".yaml").removesuffix(".yml")
+    if folder is None:
+        return []
+    return [p for p in yaml_files(folder) if wanted in (p.stem, _name(p, folder))]
+
+
+def _name(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder).with_suffix(""))
+
+
+def _not_one(name: str, hits: list[Path]) -> Problem:
+    if hits:
+        shown = "\n".join(paths.shown(p) for p in hits)
+        return Problem(f"'{name}' names {len(hits)} jobs", hint=f"name one of them by its file:\n{shown}")
+    folder = jobs_folder()
+    known = [p.stem for p in yaml_files(folder)] if folder is not None else []
+    guess = nearest(name, known)
+    hint = f"did you mean '{guess}'?\n" if guess else ""
+    looked = f"looked for a file or folder '{name}'" + (
+        f" and for a job below {paths.shown(folder)}/" if folder else ""
+    )
+    return Problem(f"there is no job '{name}'", hint=hint + looked + (f"\njobs: {listed(known)}" if known else ""))
+
+
+def load_jobs(files: Sequence[Path], *, mode: Mode | None = None) -> tuple[list[ResolvedJob], tuple[Problem, ...]]:
+    """The jobs in some files that could be resolved, and every problem of the others; what they share is read once."""
+    resolver = Resolver(mode=mode)
+    jobs = [job for job in map(resolver.job, files) if job is not None]
+    resolver.check_names(jobs)
+    clash = {p.mark.file for p in resolver.problems.errors() if p.mark is not None}
+    good = [job for job in jobs if job.path not in clash]
+    return good, tuple(resolver.problems.found)
+
+
+def known_jobs() -> Iterator[ResolvedJob]:
+    """The valid jobs of the project."""
+    folder = jobs_folder()
+    if folder is not None:
+        yield from load_jobs(yaml_files(folder))[0]
