@@ -15,38 +15,99 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dativo.config.resolve import ResolvedJob, load_job
-    from dativo.errors import ConfigError, DativoError
+    from dativo.errors import ConfigError, DativoError, Problem
+    from dativo.observe.listener import Listener
+    from dativo.pipeline.doctor import Check, doctor
+    from dativo.pipeline.explain import JobOutline, StreamOutline, explain
+    from dativo.pipeline.export import Exported, export
+    from dativo.pipeline.jobs import find_jobs, load_jobs
+    from dativo.pipeline.offer import ConnectorOffer, list_connectors
     from dativo.pipeline.preview import Preview, plan, preview
+    from dativo.pipeline.rejects import RejectRun, list_rejects, show_rejects
     from dativo.pipeline.run import sync
+    from dativo.pipeline.skeleton import init
+    from dativo.pipeline.states import JobState, rebuild_state, show_state
+    from dativo.pipeline.tables import Shown, find_table, show_table
+    from dativo.pipeline.validate import Validation, validate
     from dativo.receipt import Receipt, StreamReceipt
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Check",
     "ConfigError",
+    "ConnectorOffer",
     "DativoError",
+    "Exported",
+    "JobOutline",
+    "JobState",
+    "Listener",
     "Preview",
+    "Problem",
     "Receipt",
+    "RejectRun",
     "ResolvedJob",
+    "Shown",
+    "StreamOutline",
     "StreamReceipt",
+    "Validation",
     "__version__",
+    "doctor",
+    "explain",
+    "export",
+    "find_jobs",
+    "find_table",
+    "init",
+    "list_connectors",
+    "list_rejects",
     "load_job",
+    "load_jobs",
     "plan",
     "preview",
+    "rebuild_state",
+    "show_rejects",
+    "show_state",
+    "show_table",
     "sync",
+    "validate",
 ]
 
 _WHERE = {
+    "Check": "dativo.pipeline.doctor",
     "ConfigError": "dativo.errors",
+    "ConnectorOffer": "dativo.pipeline.offer",
     "DativoError": "dativo.errors",
+    "Exported": "dativo.pipeline.export",
+    "JobOutline": "dativo.pipeline.explain",
+    "JobState": "dativo.pipeline.states",
+    "Listener": "dativo.observe.listener",
     "Preview": "dativo.pipeline.preview",
+    "Problem": "dativo.errors",
     "Receipt": "dativo.receipt",
+    "RejectRun": "dativo.pipeline.rejects",
     "ResolvedJob": "dativo.config.resolve",
+    "Shown": "dativo.pipeline.tables",
+    "StreamOutline": "dativo.pipeline.explain",
     "StreamReceipt": "dativo.receipt",
+    "Validation": "dativo.pipeline.validate",
+    "doctor": "dativo.pipeline.doctor",
+    "explain": "dativo.pipeline.explain",
+    "export": "dativo.pipeline.export",
+    "find_jobs": "dativo.pipeline.jobs",
+    "find_table": "dativo.pipeline.tables",
+    "init": "dativo.pipeline.skeleton",
+    "list_connectors": "dativo.pipeline.offer",
+    "list_rejects": "dativo.pipeline.rejects",
     "load_job": "dativo.config.resolve",
+    "load_jobs": "dativo.pipeline.jobs",
     "plan": "dativo.pipeline.preview",
     "preview": "dativo.pipeline.preview",
+    "rebuild_state": "dativo.pipeline.states",
+    "show_rejects": "dativo.pipeline.rejects",
+    "show_state": "dativo.pipeline.states",
+    "show_table": "dativo.pipeline.tables",
     "sync": "dativo.pipeline.run",
+    "validate": "dativo.pipeline.validate",
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
-import pyarrow as pa
+from pyarrow.lib import ArrowException
 
 from dativo.config.asset import Field
 from dativo.contract.enforce import BAD
@@ -48,7 +48,7 @@ def collect(frames: list[pl.LazyFrame]) -> list[pl.DataFrame]:
         return pl.collect_all(frames, engine="streaming")
     except (DativoError, TooManyPartitions):
         raise
-    except (pl.exceptions.PolarsError, OSError, pa.ArrowException) as error:
+    except (pl.exceptions.PolarsError, OSError, ArrowException) as error:
         raise _translated(error) from error
     except duckdb.Error as error:
         raise TargetError(str(error).splitlines()[0]) from error

@@ -165,9 +165,9 @@ def plan_hash(job: ResolvedJob, stream: StreamConfig, today: str) -> str:
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:32]
 
 
-def privacy_key(job: ResolvedJob, plan: StreamPlan) -> str | None:
+def privacy_key(job: ResolvedJob, chosen: Mapping[str, Treatment]) -> str | None:
     """The tenant's key of hashed columns, where one is needed; UnsupportedError with the remedy when there is none."""
-    if "hash" not in plan.treatments.values():
+    if "hash" not in chosen.values():
         return None
     from dativo.config.environment import process_environment
     from dativo.secret_managers.environment import environment_secret

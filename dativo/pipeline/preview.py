@@ -47,7 +47,7 @@ def plan(job: ResolvedJob, *, stream: str | None = None, purpose: str = "warehou
     chosen = one_stream(job, stream)
     extract = connectors.source(job).read(chosen, None, meter=Meter(), full=True)
     built = build(job, chosen, extract, "warehouse", chosen=purpose_treatments(job, chosen, purpose))
-    return built.accepted(privacy_key(job, built))
+    return built.accepted(privacy_key(job, built.treatments))
 
 
 def preview(job: ResolvedJob, *, stream: str | None = None, rows: int = 20, show_pii: bool = False) -> Preview:
@@ -70,7 +70,7 @@ def preview(job: ResolvedJob, *, stream: str | None = None, rows: int = 20, show
     hidden = () if show_pii else hidden_columns(job, chosen)
     violations = withheld(built) if show_pii else masked(built, {*hidden, *built.treatments})
     counts = built.enforced.frame.select(read=pl.len(), bad=pl.col(BAD).sum())
-    accepted, rejects, found = collect([built.accepted(privacy_key(job, built)), violations, counts])
+    accepted, rejects, found = collect([built.accepted(privacy_key(job, built.treatments)), violations, counts])
     read, bad = found.row(0)
     return Preview(
         stream=chosen.name,

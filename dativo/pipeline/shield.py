@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dativo.config.asset import Asset
 from dativo.privacy.mask import partial
 
 if TYPE_CHECKING:
@@ -19,21 +20,21 @@ WITHHELD = "[withheld]"
 def withheld(plan: StreamPlan) -> pl.LazyFrame:
     """The violations of a plan; values that the warehouse may not hold as they are do not get there this way either."""
     frame = plan.enforced.violations(plan.extract.files)
-    return hide(frame, plan, plan.treatments, lambda _: pl.lit(WITHHELD))
+    return hide(frame, plan.stream.asset, plan.treatments, lambda _: pl.lit(WITHHELD))
 
 
 def masked(plan: StreamPlan, hidden: Collection[str]) -> pl.LazyFrame:
     """The violations of a plan for a person's eye: values of hidden columns are masked, records hold none of them."""
-    return hide(plan.enforced.violations(plan.extract.files), plan, hidden, partial)
+    return hide(plan.enforced.violations(plan.extract.files), plan.stream.asset, hidden, partial)
 
 
 def hide(
-    frame: pl.LazyFrame, plan: StreamPlan, hidden: Collection[str], change: Callable[[pl.Expr], pl.Expr]
+    frame: pl.LazyFrame, asset: Asset, hidden: Collection[str], change: Callable[[pl.Expr], pl.Expr]
 ) -> pl.LazyFrame:
     """Violations with the values of the hidden columns changed, and withheld in the records."""
     if not hidden:
         return frame
-    sources = {f.source_name for f in plan.stream.asset.fields if f.name in hidden}
+    sources = {f.source_name for f in asset.fields if f.name in hidden}
     value = pl.col("value")
     return frame.with_columns(
         value=pl.when(pl.col("column").is_in(list(hidden))).then(change(value)).otherwise(value),

@@ -134,7 +134,7 @@ class StreamRun:
         """Compares keys where that is needed, then loads; the counts go into the receipt."""
         from dativo.pipeline import passes
 
-        key = privacy_key(self.job, plan)
+        key = privacy_key(self.job, plan.treatments)
         mode = self.receipt.write_mode
         final = plan
         if passes.needs_keys(plan, mode, has_rows=opened.exists and mode == "append"):

@@ -71,6 +71,10 @@ class TableReader(Protocol):
         """What the table remembers of the job's last commit."""
         ...
 
+    def tokens(self) -> tuple[str, ...]:
+        """The tokens of the job's last runs that committed, the newest first."""
+        ...
+
     def changes(self, shape: TableShape) -> tuple[str, ...]:
         """What a run would change of the table's schema, in words; SchemaChangeRefused as the run would."""
         ...

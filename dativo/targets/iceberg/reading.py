@@ -18,8 +18,9 @@ from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.evolve import changes
 from dativo.errors import TargetError
 from dativo.targets.iceberg.catalog import first_line, open_catalog, settings
-from dativo.targets.iceberg.memory import RUN, decode_state
-from dativo.targets.iceberg.schema import contract_fields, restored
+from dativo.targets.iceberg.commit import tokens
+from dativo.targets.iceberg.memory import RUN, decode_state, run_key
+from dativo.targets.iceberg.schema import contract_fields, readable, table_columns
 from dativo.targets.iceberg.target import REJECTS_SUFFIX, storage_options
 from dativo.targets.protocol import Saved, TableShape
 from dativo.targets.reading import TableColumn, TableFacts, TableSnapshot
@@ -95,16 +96,22 @@ class IcebergReader:
         job = self.job
         return decode_state(self.table.properties, job.tenant_id, job.name, self.stream.name, self.table.io)
 
-    def changes(self, shape: TableShape) -> tuple[str, ...]:
-        have = self.fields()
-        if have is None:
+    def tokens(self) -> tuple[str, ...]:
+        if self.table is None:
             return ()
-        return tuple(map(str, changes(have, shape.columns, self.job.schema_mode, ".".join(self.identifier))))
+        return tuple(tokens(self.table.properties, run_key(self.job.tenant_id, self.job.name, self.stream.name)))
+
+    def changes(self, shape: TableShape) -> tuple[str, ...]:
+        if self.table is None:
+            return ()
+        have = table_columns(self.table.schema())
+        found = changes(have, shape.columns, self.job.schema_mode, ".".join(self.identifier))
+        return tuple(str(c) for c in found if c.action != "describe")
 
     def rows(self) -> pl.LazyFrame | None:
         if self.table is None:
             return None
-        return self._scan(self.table).select(restored(f) for f in contract_fields(self.table.schema()))
+        return self._scan(self.table).select(map(readable, table_columns(self.table.schema())))
 
     def rejects(self) -> pl.LazyFrame | None:
         table = self._table((self.stream.namespace, self.stream.table + REJECTS_SUFFIX))

@@ -1,0 +1,83 @@
+"""Loaded tables looked at: which job loads a table, what it is, what its first rows are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dativo import connectors
+from dativo.config.resolve import ResolvedJob, StreamConfig
+from dativo.errors import ConfigError, Problem, TargetError, listed, nearest
+from dativo.pipeline.jobs import find_jobs, known_jobs, load_jobs
+from dativo.pipeline.preview import hidden_columns, one_stream
+from dativo.receipt import Receipt
+from dativo.state.receipts import receipts
+from dativo.targets.reading import TableFacts
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(slots=True)
+class Shown:
+    """A table, its first rows (personal columns masked, as `masked` names them), and the last runs of its job."""
+
+    facts: TableFacts
+    rows: pl.DataFrame
+    masked: tuple[str, ...]
+    runs: list[Receipt]
+
+
+def find_table(name: str) -> tuple[ResolvedJob, StreamConfig]:
+    """The job and stream that a job's name or file, or a table as `namespace.table` or `table`, stand for.
+
+    Raises ConfigError when nothing is called so.
+    """
+    jobs = list(known_jobs())
+    hits = [(j, s) for j in jobs for s in j.streams if name in (f"{s.namespace}.{s.table}", s.table)]
+    if hits:
+        return hits[0]
+    try:
+        files = find_jobs([name])
+    except ConfigError:
+        tables = sorted({f"{s.namespace}.{s.table}" for j in jobs for s in j.streams})
+        known = [*tables, *(j.name for j in jobs)]
+        guess = nearest(name, known)
+        hint = f"did you mean '{guess}'?\n" if guess else ""
+        problem = Problem(f"no job or table is called '{name}'", hint=hint + f"tables: {listed(tables)}")
+        raise ConfigError([problem]) from None
+    good, problems = load_jobs(files[:1])
+    if not good:
+        raise ConfigError(problems)
+    return good[0], good[0].streams[0]
+
+
+def show_table(job: ResolvedJob, *, stream: str | None = None, rows: int = 10, show_pii: bool = False) -> Shown:
+    """The table of a job's stream with its first rows. Raises TargetError when it does not exist."""
+    import polars as pl
+
+    from dativo.config.asset import Field
+    from dativo.privacy.mask import partial
+
+    chosen = one_stream(job, stream)
+    reader = connectors.reader(job, chosen)
+    facts, frame, fields = reader.facts(), reader.rows(), reader.fields()
+    if facts is None or frame is None or fields is None:
+        raise TargetError(
+            f"the table {chosen.namespace}.{chosen.table} does not exist yet",
+            hint=f"load it with `dativo sync {job.name}`",
+        )
+    hidden = () if show_pii else hidden_columns(job, chosen)
+
+    def shown(field: Field) -> pl.Expr:
+        from dativo.contract.written import written
+
+        value = pl.col(field.name)
+        return partial(written(field, value)).alias(field.name) if field.name in hidden else value
+
+    try:
+        sample = frame.select(shown(f) for f in fields).head(rows).collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise TargetError(f"the table {facts.name} cannot be read: {str(error).splitlines()[0]}") from error
+    masked = tuple(n for n in hidden if any(f.name == n for f in fields))
+    return Shown(facts, sample, masked, receipts(job)[:10])
