@@ -35,7 +35,7 @@ def preference(node: Node, info: inspect.Type) -> int:
     if isinstance(info, inspect.StrType | inspect.LiteralType):
         return 3 if node.plain else 0
     order = (inspect.NoneType, inspect.BoolType, inspect.IntType, inspect.FloatType, inspect.StructType)
-    return next((i for i, kind in enumerate(order) if isinstance(info, kind)), 2)
+    return next((i for i, kind in enumerate(order) if type(info) is kind), 2)
 
 
 def takes_null(info: inspect.Type) -> bool:

@@ -2,7 +2,7 @@
 
 The grammar: `$NAME`, `${NAME}`, `${NAME:-default}` (when unset or empty), `${NAME-default}` (when unset), `$$` for a
 dollar sign. NAME is `[A-Za-z_][A-Za-z0-9_]*`, case counts, a default may be empty and does not nest. Anything else with
-a dollar sign stays as it is, so `^a$` and `$5` survive.
+a dollar sign stays as it is, so `^a$` and `$5` survive. What a variable holds is never expanded again.
 """
 
 from __future__ import annotations
@@ -10,25 +10,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from dativo.config.documents import Node
-from dativo.errors import Mark
+from dativo.config.nodes import Node
+from dativo.errors import ConfigError, Mark, Problem
 
 _REFERENCE = re.compile(
     r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_][A-Za-z0-9_]*)"
     r"|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<op>:?-)(?P<default>[^{}]*))?\})"
 )
-
-
-@dataclass(slots=True)
-class Missing:
-    """A variable that is used, has no default, and is set nowhere."""
-
-    name: str
-    mark: Mark
-    field: str
 
 
 @dataclass(slots=True)
@@ -40,7 +31,6 @@ class Environment:
 
     values: list[Mapping[str, str]]
     names: list[str]
-    missing: list[Missing] = field(default_factory=list)
 
     def get(self, name: str) -> str | None:
         for values in self.values:
@@ -48,10 +38,9 @@ class Environment:
                 return values[name]
         return None
 
-    def text(self, text: str, mark: Mark, field: str) -> str:
-        """`text` with its variables put in; those that are set nowhere stay as written and are noted in `missing`."""
-        if "$" not in text:
-            return text
+    def text(self, text: str) -> tuple[str, tuple[str, ...]]:
+        """`text` with its variables put in, and the names of those that are set nowhere: they stay as written."""
+        unset: list[str] = []
 
         def value(match: re.Match[str]) -> str:
             if match["dollar"]:
@@ -62,32 +51,44 @@ class Environment:
                 return found
             if match["op"]:
                 return str(match["default"])
-            self.missing.append(Missing(name, mark, field))
+            unset.append(name)
             return match[0]
 
-        return _REFERENCE.sub(value, text)
+        return _REFERENCE.sub(value, text), tuple(dict.fromkeys(unset))
 
-    def node(self, node: Node, path: str = "") -> Node:
-        """`node` with the variables of every string value put in; keys stay as they are."""
+    def node(self, node: Node) -> Node:
+        """`node` with the variables of every string value put in; keys stay as they are. To be done once for a node."""
         if node.kind == "map":
-            entries = {k: self.node(v, f"{path}.{k}" if path else k) for k, v in node.value.items()}
-            return Node("map", entries, node.mark, keys=node.keys)
+            entries = {k: self.node(v) for k, v in node.value.items()}
+            same = all(entries[k] is v for k, v in node.value.items())
+            return node if same else Node("map", entries, node.mark, keys=node.keys)
         if node.kind == "list":
-            return Node("list", [self.node(v, f"{path}[{i}]") for i, v in enumerate(node.value)], node.mark)
+            items = [self.node(v) for v in node.value]
+            return (
+                node if all(a is b for a, b in zip(items, node.value, strict=True)) else Node("list", items, node.mark)
+            )
         if not isinstance(node.value, str) or "$" not in node.value:
             return node
-        text = self.text(node.value, node.mark, path)
+        text, unset = self.text(node.value)
         # What a variable holds may be meant as a number or a boolean: decoding decides by the field's type.
-        return Node("scalar", text, node.mark, text=text, plain=text != node.value, written=node.value)
+        return Node("scalar", text, node.mark, text=text, plain=text != node.value, written=node.value, unset=unset)
 
 
 def process_environment(folder: Path | None = None) -> Environment:
-    """The process environment, and below it the `.env` file of the working directory."""
+    """The process environment, and below it the `.env` file of the working directory.
+
+    Raises ConfigError when there is a `.env` file that cannot be read.
+    """
     dotenv = (folder or Path.cwd()) / ".env"
     values: list[Mapping[str, str]] = [os.environ]
     names = ["the process environment"]
     if dotenv.is_file():
-        values.append(read_dotenv(dotenv.read_text(encoding="utf-8", errors="replace")))
+        try:
+            text = dotenv.read_text(encoding="utf-8-sig", errors="replace")
+        except OSError as error:
+            hint = "check its permissions, or remove it"
+            raise ConfigError([Problem(f"cannot be read: {error.strerror}", Mark(str(dotenv)), hint=hint)]) from None
+        values.append(read_dotenv(text))
         names.append(str(dotenv))
     return Environment(values, names)
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
 
 from dativo.config.scalars import Scalar
 from dativo.errors import Mark
 
 
-@dataclass(slots=True, frozen=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One value of a document.
 
     `value` is a dict of nodes, a list of nodes or a scalar. `text` is a scalar as it was written, so that a version
     `1.10` does not become `1.1`; `plain` tells that it stood without quotes. `keys` has the place of each key of a map.
+    Once variables are put in, `written` is how the file has it, which may be shown where the value may not, and `unset`
+    names the variables that are set nowhere and so still stand in the text.
     """
 
     kind: Literal["map", "list", "scalar"]
@@ -23,8 +25,9 @@ class Node:
     mark: Mark
     text: str = ""
     plain: bool = False
-    keys: dict[str, Mark] = field(default_factory=dict)
-    written: str = ""  # with variables put in: how the file has it, which may be shown where the value may not
+    keys: dict[str, Mark] = {}
+    written: str = ""
+    unset: tuple[str, ...] = ()
 
     def get(self, key: str) -> Node | None:
         """The value under `key`, or None when there is none or this is not a map."""
@@ -53,6 +56,10 @@ class Node:
     def is_null(self) -> bool:
         return self.kind == "scalar" and self.value is None
 
+    def is_empty(self) -> bool:
+        """Whether this is null, an empty map or an empty list."""
+        return self.value is None or (self.kind != "scalar" and not self.value)
+
     def plain_value(self) -> Any:
         """The tree as plain dicts, lists and scalars."""
         if self.kind == "map":
@@ -61,16 +68,19 @@ class Node:
             return [v.plain_value() for v in self.value]
         return self.value
 
-    def scalars(self, path: str = "") -> Iterator[tuple[str, Node]]:
-        """Every scalar below this node with its path, as `source.files[0].path`."""
+    def walk(self, path: str = "") -> Iterator[tuple[str, Node]]:
+        """This node and every one below it with its path, as `source.files[0].path`."""
+        yield path, self
         if self.kind == "map":
             for key, child in self.value.items():
-                yield from child.scalars(f"{path}.{key}" if path else key)
+                yield from child.walk(f"{path}.{key}" if path else key)
         elif self.kind == "list":
             for position, child in enumerate(self.value):
-                yield from child.scalars(f"{path}[{position}]")
-        else:
-            yield path, self
+                yield from child.walk(f"{path}[{position}]")
+
+    def having(self, entries: dict[str, Node]) -> Node:
+        """This map with other entries, standing where it stands; the places of its own keys stay known."""
+        return Node("map", entries, self.mark, keys={k: self.keys.get(k, v.mark) for k, v in entries.items()})
 
 
 def map_of(entries: dict[str, Node], mark: Mark, keys: dict[str, Mark] | None = None) -> Node:
@@ -91,10 +101,6 @@ def merge(under: Node | None, over: Node | None) -> Node | None:
         return over
     merged, keys = dict(under.value), dict(under.keys)
     for key, value in over.value.items():
-        if value.is_null():
-            merged.pop(key, None)
-            merged[key] = value
-        else:
-            merged[key] = merge(merged.get(key), value)
+        merged[key] = merge(merged.get(key), value)
         keys[key] = over.keys.get(key, value.mark)
     return Node("map", merged, over.mark, keys=keys)

@@ -6,6 +6,8 @@ Source of the names: the standard's JSON schema, tag v3.0.2.
 
 from __future__ import annotations
 
+from typing import cast
+
 from dativo.config.nodes import Node, map_of, scalar_of
 from dativo.config.problems import Problems
 from dativo.config.types import has_time, strftime_of
@@ -93,12 +95,13 @@ def _choose(node: Node, object: str | None, problems: Problems) -> Node | None:
         problems.add("every object of 'schema' needs a name and a list of properties", node.mark_of("schema"), "schema")
         return None
     names = [e.value["name"].text for e in usable]
+    entry: Node
     for entry in usable:
         physical = entry.get("physicalName")
         if object and object in (entry.value["name"].text, physical.text if physical else None):
             return entry
     if len(usable) == 1:
-        return usable[0]
+        return cast(Node, usable[0])
     problems.add(
         f"the contract has {len(usable)} objects and none is called '{object}'",
         node.mark_of("schema"),

@@ -1,4 +1,7 @@
-"""Partition expressions of a job or contract: `region`, `year(d)`, `month(d)`, `day(d)`, `hour(t)`, `bucket(16, id)`, `truncate(4, code)`."""
+"""Partition expressions of a job or contract.
+
+`region`, `year(d)`, `month(d)`, `day(d)`, `hour(t)`, `bucket(16, id)`, `truncate(4, code)`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from typing import Literal
 import msgspec
 
 from dativo.config.asset import Asset
-from dativo.config.decode import Problems
-from dativo.config.documents import Node
+from dativo.config.nodes import Node
+from dativo.config.problems import Problems
 from dativo.config.types import Kind
 from dativo.errors import Mark, listed, nearest
 

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dativo.errors import nearest
+
 _MARKERS = ("connectors", "assets")
 
 
@@ -15,6 +17,15 @@ class Found:
 
     path: Path | None
     tried: list[Path] = field(default_factory=list)
+
+    def hint(self) -> str:
+        """What a person is told when nothing was found: the places, and a file of a like name in one of them."""
+        text = "looked at: " + ", ".join(shown(p) for p in self.tried)
+        for place in self.tried:
+            guess = nearest(place.name, _names(place.parent))
+            if guess:
+                return f"{text}\nthere is {shown(place.parent / guess)}: is it meant?"
+        return text
 
 
 def project_root(start: Path) -> Path | None:
@@ -40,14 +51,17 @@ def find(text: str, beside: Path, *, ship: bool = False) -> Found:
     `/app/` (the container's layout) falls back to the project. A recipe under `connectors/sources|targets/` falls back
     to `connectors/NAME.yaml` and the reverse. With `ship`, what dativo ships comes last.
     """
-    root = project_root(beside)
-    path = Path(text).expanduser()
+    return find_below(text, project_root(beside), ship=ship)
+
+
+def find_below(text: str, root: Path | None, *, ship: bool = False) -> Found:
+    """As `find`, for a project that is known already."""
+    path = expanded(text)
     relative = Path(*path.parts[2:]) if path.parts[:2] == ("/", "app") else None if path.is_absolute() else path
     places = [path if path.is_absolute() else Path.cwd() / path]
     if relative is not None:
         if root is not None:
-            places.append(root / relative)
-        places += [root / r for r in _recipe_elsewhere(relative) if root is not None]
+            places += [root / r for r in (relative, *_recipe_elsewhere(relative))]
         if ship:
             places += [bundled(str(r)) for r in (relative, *_recipe_elsewhere(relative))]
     tried: list[Path] = []
@@ -55,9 +69,31 @@ def find(text: str, beside: Path, *, ship: bool = False) -> Found:
         if place in tried:
             continue
         tried.append(place)
-        if place.exists():
+        if _exists(place):
             return Found(place, tried)
     return Found(None, tried)
+
+
+def expanded(text: str) -> Path:
+    """A path with `~` put in; one of a person that does not exist stays as it is written."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be read, a NUL
+        return False
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(p.name for p in folder.iterdir())
+    except (OSError, ValueError):
+        return []
 
 
 def _recipe_elsewhere(relative: Path) -> list[Path]:
@@ -78,6 +114,7 @@ def shown(path: Path) -> str:
 
 
 def leaves_root(text: str) -> bool:
-    """Whether a relative path leads out of the folder it starts in, or is absolute."""
-    path = Path(text)
-    return path.is_absolute() or os.path.normpath(text).startswith("..")
+    """Whether a path leads out of the folder it starts in, is absolute, or starts in a person's home."""
+    if text.startswith("~") or Path(text).is_absolute():
+        return True
+    return Path(os.path.normpath(text)).parts[:1] == ("..",)

@@ -11,9 +11,10 @@ import msgspec
 from msgspec import Meta
 
 from dativo.config.asset import Asset
-from dativo.config.decode import Problems, decode
-from dativo.config.documents import Node
+from dativo.config.decode import decode
 from dativo.config.job import NotNegative
+from dativo.config.nodes import Node
+from dativo.config.problems import Problems
 
 
 class ClassificationRule(msgspec.Struct, frozen=True, kw_only=True):

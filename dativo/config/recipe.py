@@ -12,9 +12,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from dativo.config.decode import Problems, decode
-from dativo.config.documents import Node, map_of
+from dativo.config.decode import decode
 from dativo.config.job import Engine, Incremental
+from dativo.config.nodes import Node, map_of
+from dativo.config.problems import Problems
 from dativo.errors import Mark
 
 Role = Literal["source", "target"]
@@ -124,16 +125,19 @@ def target_defaults(recipe: Recipe) -> Node:
     )
 
 
-def incremental_defaults(recipe: Recipe) -> Node | None:
-    """The recipe's `incremental`, which fills the gaps of a job's own."""
+def incremental_defaults(recipe: Recipe) -> dict[str, Node]:
+    """The recipe's `strategy`, `cursor_field` and `lookback_days`, which fill the gaps of a job's own."""
     block = recipe.node.get("incremental")
-    entries: dict[str, Node] = {}
-    if block is not None and block.kind == "map":
-        entries = {k.removesuffix("_default"): v for k, v in block.value.items() if not v.is_null()}
+    found: dict[str, Node] = {}
+    for name in ("strategy", "cursor_field", "lookback_days"):
+        for key in (name, f"{name}_default"):
+            value = block.get(key) if block is not None else None
+            if value is not None and not value.is_null():
+                found[name] = value
     strategy = recipe.node.get("incremental_strategy")
     if strategy is not None and not strategy.is_null():
-        entries.setdefault("strategy", strategy)
-    return map_of(entries, block.mark if block else recipe.mark) if entries else None
+        found.setdefault("strategy", strategy)
+    return found
 
 
 def _defaults(recipe: Recipe, names: dict[str, tuple[str, ...]]) -> Node:

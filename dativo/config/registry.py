@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from dativo.config.decode import Problems, decode
-from dativo.config.documents import Node, map_of
+from dativo.config.decode import decode
+from dativo.config.nodes import Node, map_of
+from dativo.config.problems import Problems
 from dativo.errors import nearest
 
 EngineName = Literal["airbyte", "singer", "meltano", "native", "jdbc", "spark"]

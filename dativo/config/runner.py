@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from dativo.config.decode import Problems, decode
-from dativo.config.documents import Node
+from dativo.config.decode import decode
 from dativo.config.job import Positive, Retry
+from dativo.config.nodes import Node
+from dativo.config.problems import Problems
 
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _CRON_NAMES = {

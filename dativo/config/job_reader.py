@@ -1,0 +1,134 @@
+"""One job file, resolved step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from dativo.config import paths
+from dativo.config.checks import check_retries, check_sinks, check_source, check_target, check_tenant
+from dativo.config.cloud import check_paths, cloud_environment
+from dativo.config.contracts import Contract, read_contracts
+from dativo.config.decode import decode
+from dativo.config.environment import Environment
+from dativo.config.incremental import resolve_incremental
+from dativo.config.job import Budget, JobFile, Source, Target
+from dativo.config.library import Library
+from dativo.config.needs import missing_variables, nessie_branch
+from dativo.config.nodes import Node
+from dativo.config.observability import one_shape
+from dativo.config.problems import Problems
+from dativo.config.reading import Reading
+from dativo.config.resolved import Mode, ResolvedJob
+from dativo.config.sides import Side, read_source, read_target
+from dativo.config.streams import read_streams
+from dativo.errors import Mark
+
+
+def read_job(
+    path: Path, library: Library, environment: Environment, mode: Mode | None, problems: Problems
+) -> ResolvedJob | None:
+    """The job in a file, or None when a mistake kept it from being resolved; mistakes go to `problems`, which is empty.
+
+    `mode` is what the command line asks for; the job's own is taken otherwise.
+    """
+    node = library.document(path, problems)
+    if node is None:
+        return None
+    if node.kind != "map":
+        problems.add(f"expected a job (a map), got a {node.kind}", node.mark, "", "write `tenant_id: …` and so on")
+        return None
+    reading = _reading(path, node, library, environment, mode, problems)
+    file = decode(reading.head, JobFile, problems)
+    tenant = check_tenant(reading.head.get("tenant_id"), problems)
+    registry = library.registry(reading.folder, problems)
+    if registry is None:
+        return None
+    source, target = read_source(reading, registry), read_target(reading, registry)
+    contracts = read_contracts(reading, source.spec if source is not None else None, tenant)
+    if file is None or source is None or target is None or contracts is None:
+        return None
+    job = _resolved(reading, file, source, target, contracts)
+    return None if problems.errors() else msgspec.structs.replace(job, warnings=tuple(problems.warnings()))
+
+
+def _reading(
+    path: Path, node: Node, library: Library, environment: Environment, mode: Mode | None, problems: Problems
+) -> Reading:
+    own = node.get("mode")
+    mode = mode or ("cloud" if own is not None and own.value == "cloud" else "self_hosted")
+    if mode == "cloud":
+        environment = cloud_environment(environment)
+    head = environment.node(node.having({k: v for k, v in node.value.items() if k not in ("source", "target")}))
+    reading = Reading(path, node, one_shape(head), mode, environment, library, problems)
+    if mode == "cloud":
+        check_paths(reading.head, "", reading)
+    return reading
+
+
+def _resolved(
+    reading: Reading, file: JobFile, source: Side[Source], target: Side[Target], contracts: list[Contract]
+) -> ResolvedJob:
+    spec, goal = source.spec, target.spec
+    incremental = resolve_incremental(source, reading.problems)
+    streams = read_streams(file, contracts, source, target, reading)
+    check_source(source, reading.problems)
+    check_target(target, streams, reading.problems)
+    check_retries(file, reading.node, reading.problems)
+    check_sinks(file, reading.node, reading.problems)
+    return ResolvedJob(
+        name=reading.path.stem,
+        path=paths.shown(reading.path),
+        root=str(reading.root),
+        tenant_id=file.tenant_id,
+        environment=file.environment,
+        mode=reading.mode,
+        source_type=source.type,
+        source=spec,
+        target_type=target.type,
+        target=goal,
+        registry_source=source.connector,
+        registry_target=target.connector,
+        streams=streams,
+        validation_mode=file.schema_validation_mode,
+        incremental=incremental,
+        write_mode=goal.write_mode or ("append" if incremental is not None else "replace"),
+        schema_mode=_schema_mode(goal, contracts),
+        branch=nessie_branch(goal, file.tenant_id, reading),
+        file=msgspec.structs.replace(file, source=spec, target=goal),
+        budget=file.engine or Budget(),
+        missing=missing_variables(reading, source, target),
+        unbuilt=_unbuilt(file, goal),
+        warnings=(),
+        marks=_marks(reading, source, target),
+    )
+
+
+def _schema_mode(target: Target, contracts: list[Contract]) -> Literal["strict", "merge", "relaxed"]:
+    modes = [target.mode, *(c.asset.mode for c in contracts)]
+    mode = next((m for m in modes if m), "merge")
+    if mode == "strict":
+        return "strict"
+    return "merge" if mode == "merge" else "relaxed"
+
+
+def _marks(reading: Reading, source: Side[Source], target: Side[Target]) -> dict[str, Mark]:
+    """Where every setting stands, the recipes' too."""
+    nodes = ((reading.node, ""), (source.node, "source"), (target.node, "target"))
+    return {field: found.mark for node, path in nodes for field, found in node.walk(path) if field}
+
+
+def _unbuilt(file: JobFile, target: Target) -> tuple[str, ...]:
+    """Blocks that are valid and do nothing yet, and whose absence does not change the data."""
+    blocks = (
+        ("observability", file.observability),
+        ("catalog", file.catalog),
+        ("retry_config", file.retry_config),
+        ("plugins", file.plugins),
+        ("infrastructure", file.infrastructure),
+        ("engine.lock", file.engine.lock if file.engine else None),
+        ("target.export", target.export),
+    )
+    return tuple(name for name, value in blocks if value is not None)

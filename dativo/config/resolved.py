@@ -1,0 +1,86 @@
+"""A job with nothing left to look up: what resolving gives, and what every later stage works on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from dativo.config.asset import Asset
+from dativo.config.job import Budget, File, Incremental, JobFile, Source, Target, ValidationMode, WriteMode
+from dativo.config.partition import Partition
+from dativo.config.privacy import Privacy
+from dativo.config.registry import Connector
+from dativo.errors import Mark, Problem
+
+Mode = Literal["self_hosted", "cloud"]
+
+
+class MaxRejects(msgspec.Struct, frozen=True):
+    """How many rejects quarantine allows: rows, or a share of the rows extracted."""
+
+    rows: int | None = None
+    share: float | None = None
+
+    def allows(self, rejected: int, extracted: int) -> bool:
+        if self.rows is not None:
+            return rejected <= self.rows
+        return rejected <= (self.share or 0) * extracted
+
+    def __str__(self) -> str:
+        return str(self.rows) if self.rows is not None else f"{(self.share or 0) * 100:g}%"
+
+
+class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One contract of the job with the part of the source that it governs and the table it becomes."""
+
+    name: str
+    asset: Asset
+    objects: tuple[str, ...]
+    files: tuple[File, ...]
+    namespace: str
+    table: str
+    partitioning: tuple[Partition, ...]
+    privacy: Privacy | None
+    max_rejects: MaxRejects | None
+
+
+class ResolvedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job with nothing left to look up. `marks` has the place in a file of every setting that came from one.
+
+    `source` and `target` are the job's blocks laid over their recipes, variables put in. `missing` names the variables
+    that the run would use and that are set nowhere; `unbuilt` the blocks that do nothing in this version.
+    """
+
+    name: str
+    path: str
+    root: str
+    tenant_id: str
+    environment: str | None
+    mode: Mode
+    source_type: str
+    source: Source
+    target_type: str
+    target: Target
+    registry_source: Connector | None
+    registry_target: Connector | None
+    streams: tuple[StreamConfig, ...]
+    validation_mode: ValidationMode
+    incremental: Incremental | None
+    write_mode: WriteMode
+    schema_mode: Literal["strict", "merge", "relaxed"]
+    branch: str | None
+    file: JobFile
+    budget: Budget
+    missing: tuple[str, ...]
+    unbuilt: tuple[str, ...]
+    warnings: tuple[Problem, ...]
+    marks: dict[str, Mark]
+
+    def mark(self, field: str) -> Mark | None:
+        """Where a setting stands: the setting itself, else the nearest one around it."""
+        while field:
+            if field in self.marks:
+                return self.marks[field]
+            field = field[: max(field.rfind("."), field.rfind("["), 0)]
+        return Mark(self.path)
