@@ -107,6 +107,8 @@ class StreamRun:
     def _since(self, opened: Opened) -> Cursor | None:
         if self.order.full_refresh:
             return None
+        if opened.damaged is not None:
+            raise opened.damaged
         return resume_point(
             self.job, self.stream, opened.saved, exists=opened.exists, state=self.order.state, today=self._today()
         )

@@ -53,7 +53,7 @@ def _reference_path(job: ResolvedJob) -> Path:
     """Where the reference implementation kept the state: by connector type and first object."""
     source = job.source
     named = [f.object for f in (source.files or [])[:1]] + [t.object for t in (source.tables or [])[:1]]
-    object_ = (source.objects or [None])[0] or next((n for n in named if n), None) or "default"
+    object_ = next(iter(source.objects or []), None) or next((n for n in named if n), None) or "default"
     return state_root(job) / job.tenant_id / f"{job.source_type}.{object_}.state.json"
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dativo.config.asset import Field
 from dativo.config.partition import Partition
+from dativo.errors import StateError
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 
@@ -39,8 +40,8 @@ class Saved:
 class Opened:
     """A stream's place in the target, as it was when the run began.
 
-    `exists` tells whether the table is there, `saved` what it remembers of this job, `shared` which other jobs load it
-    too, `changes` what of its schema will change, in words.
+    `exists` tells whether the table is there, `saved` what it remembers of this job, `damaged` why that cannot be read,
+    `shared` which other jobs load it too, `changes` what of its schema will change, in words.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Opened:
     shared: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     location: str = ""
+    damaged: StateError | None = None
 
 
 @dataclass(slots=True)

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlparse
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import msgspec
-from pyiceberg.catalog import Catalog, load_catalog
 
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import TargetError, UnsupportedError
 from dativo.state.store import state_root
+from dativo.targets.iceberg.failure import translated
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
 
 # A SQL catalog keeps this name in every row: other tools must open it under the same one.
 NAME = "dativo"
+OPENING_ROUNDS = 5
 UNBUILT = ("nessie", "glue", "hive")
 
 
@@ -32,8 +37,11 @@ class CatalogSettings(msgspec.Struct, frozen=True, kw_only=True):
     label: str
 
 
-def settings(job: ResolvedJob) -> CatalogSettings:
-    """The job's catalog; UnsupportedError for kinds that are not built yet, TargetError for settings that lack."""
+def settings(job: ResolvedJob, *, make: bool = True) -> CatalogSettings:
+    """The job's catalog; with `make` the local folders that it needs are there afterwards.
+
+    Raises UnsupportedError for kinds that are not built yet, TargetError for settings that lack.
+    """
     configured = job.target.catalog
     block: dict[str, Any] = {"type": configured} if isinstance(configured, str) else dict(configured or {})
     kind = str(block.pop("type", block.pop("name", "")) or "").lower()
@@ -42,30 +50,35 @@ def settings(job: ResolvedJob) -> CatalogSettings:
         kind = "nessie"
     if kind in UNBUILT:
         raise UnsupportedError(
-            f"the catalog '{kind}' is not built yet", mark=job.mark("target.catalog"), field="target.catalog",
+            f"the catalog '{kind}' is not built yet",
+            mark=job.mark("target.catalog"),
+            field="target.catalog",
             hint="leave the catalog out for the embedded one, or use `{type: rest, uri: …}` or `{type: sql, uri: …}`",
         )
     if kind == "rest":
         return _rest(job, block)
     if kind in ("sql", ""):
-        return _sql(job, block)
+        return _sql(job, block, make)
     raise TargetError(
-        f"unknown catalog '{kind}'", mark=job.mark("target.catalog"), field="target.catalog",
+        f"unknown catalog '{kind}'",
+        mark=job.mark("target.catalog"),
+        field="target.catalog",
         hint="sql, rest, or none for the embedded catalog",
     )
 
 
-def _sql(job: ResolvedJob, block: dict[str, Any]) -> CatalogSettings:
+def _sql(job: ResolvedJob, block: dict[str, Any], make: bool) -> CatalogSettings:
     embedded = not block.get("uri")
     if embedded:
         folder = state_root(job) / job.tenant_id
         database = folder / "catalog.db"
-        _make(folder, "the state folder")
+        if make:
+            _make(folder, "the state folder")
         uri = f"sqlite:///{database}"
     else:
-        uri = _absolute_sqlite(str(block["uri"]), Path(job.root))
+        uri = _absolute_sqlite(str(block["uri"]), Path(job.root), make)
     warehouse = job.target.warehouse or str(Path(job.root) / ".local" / "warehouse" / job.tenant_id)
-    warehouse = _warehouse(warehouse, job)
+    warehouse = _warehouse(warehouse, job, make)
     properties = {
         "type": "sql",
         "uri": uri,
@@ -76,11 +89,19 @@ def _sql(job: ResolvedJob, block: dict[str, Any]) -> CatalogSettings:
     return CatalogSettings(properties=properties, embedded=embedded, label=label)
 
 
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite catalog; None for other catalogs."""
+    match = re.fullmatch(r"sqlite:///(?:file:)?([^?]+)(\?.*)?", uri)
+    return Path(match[1]) if match is not None else None
+
+
 def _rest(job: ResolvedJob, block: dict[str, Any]) -> CatalogSettings:
     uri = block.get("uri")
     if not uri:
         raise TargetError(
-            "a rest catalog needs a 'uri'", mark=job.mark("target.catalog"), field="target.catalog.uri",
+            "a rest catalog needs a 'uri'",
+            mark=job.mark("target.catalog"),
+            field="target.catalog.uri",
             hint="as `catalog: {type: rest, uri: http://localhost:8181}`",
         )
     properties = {"type": "rest", **{k: str(v) for k, v in block.items()}}
@@ -89,22 +110,37 @@ def _rest(job: ResolvedJob, block: dict[str, Any]) -> CatalogSettings:
     return CatalogSettings(properties=properties, embedded=False, label=f"rest catalog {uri}")
 
 
-def _absolute_sqlite(uri: str, root: Path) -> str:
+def _absolute_sqlite(uri: str, root: Path, make: bool) -> str:
     """A SQLite URI whose relative path is taken from the project's root."""
-    match = re.fullmatch(r"sqlite:///(?!/)(.+)", uri)
-    if match is None or match[1] == ":memory:":
+    if re.fullmatch(r"sqlite(\+\w+)?:(//)?(/|/:memory:(\?.*)?)?", uri):
+        raise TargetError(
+            "a catalog in memory would be lost with the run",
+            field="target.catalog.uri",
+            hint="as `sqlite:///catalog.db`",
+        )
+    match = re.fullmatch(r"sqlite:///(?!/|file:)([^?]+)(\?.*)?", uri)
+    if match is None:
         return uri
     database = root / match[1]
-    _make(database.parent, "the catalog's folder")
-    return f"sqlite:///{database}"
+    if make:
+        _make(database.parent, "the catalog's folder")
+    return f"sqlite:///{database}{match[2] or ''}"
 
 
-def _warehouse(text: str, job: ResolvedJob) -> str:
+def _warehouse(text: str, job: ResolvedJob, make: bool) -> str:
     if re.match(r"(?!file:)[a-z0-9+.-]+://", text):
         return text
-    path = Path(local_path(text)) if text.startswith("file:") else Path(text).expanduser()
+    path = Path(unquote(local_path(text))) if text.startswith("file:") else Path(text).expanduser()
     path = path if path.is_absolute() else Path(job.root) / path
-    _make(path, "the warehouse")
+    odd = next((c for c in "?#" if c in str(path)), None)
+    if odd is not None:
+        raise TargetError(
+            f"the warehouse '{path}' has a '{odd}' in its path, which readers of Iceberg tables take for the path's end",
+            hint="move the project, or set target.warehouse to another folder",
+            mark=job.mark("target.warehouse"),
+        )
+    if make:
+        _make(path, "the warehouse")
     return f"file://{path}"
 
 
@@ -123,10 +159,24 @@ def _without_password(uri: str) -> str:
 
 def open_catalog(chosen: CatalogSettings) -> Catalog:
     """The catalog; TargetError when it cannot be opened."""
-    try:
-        return load_catalog(NAME, **chosen.properties)
-    except Exception as error:
-        raise TargetError(f"the {chosen.label} cannot be opened: {first_line(error)}") from error
+    doubt: Exception | None = None
+    for turn in range(OPENING_ROUNDS):
+        time.sleep(0.05 * turn)
+        try:
+            if chosen.properties["type"] == "rest":
+                from dativo.targets.iceberg.rest import PatientRestCatalog
+
+                return PatientRestCatalog(NAME, **chosen.properties)
+            from pyiceberg.catalog.sql import SqlCatalog
+
+            return SqlCatalog(NAME, **chosen.properties)
+        except Exception as error:  # noqa: BLE001 - raised below in dativo's words
+            doubt = error
+            # Another run makes the catalog's tables at the same moment.
+            if "already exists" not in str(error):
+                break
+    assert doubt is not None
+    raise translated(doubt, f"opening the {chosen.label}") from doubt
 
 
 def is_local(location: str) -> bool:
@@ -135,9 +185,5 @@ def is_local(location: str) -> bool:
 
 
 def local_path(location: str) -> str:
-    """The path of a local location."""
-    return unquote(urlparse(location).path) if location.startswith("file:") else location
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    """The path of a local location. Nothing in it is decoded: pyiceberg takes it as it is, too."""
+    return re.sub(r"^file:(//)?(?=/)", "", location)

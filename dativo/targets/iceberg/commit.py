@@ -1,68 +1,40 @@
 """One commit, exactly once: files, schema change, state and run token together, or nothing.
 
-The table is loaded fresh, the transaction staged on it and handed to the catalog once. What comes back may be a conflict
-or nothing at all, so every round begins by looking whether our own token already stands in the table. pyiceberg's own
-retries are not used: they would put an append on top of a rival run of the same job, and delete manifests of a commit
-that landed and answered late. The private names of pyiceberg that this needs are used here and nowhere else.
+The table is loaded fresh, the change staged on it and handed to the catalog once. What comes back may be a conflict or
+nothing at all, so every round begins by looking whether our own token already stands in the table.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
+    BadRequestError,
     CommitFailedException,
+    ForbiddenError,
     NamespaceAlreadyExistsError,
     NoSuchTableError,
     TableAlreadyExistsError,
+    UnauthorizedError,
     ValidationException,
 )
-from pyiceberg.io import FileIO
-from pyiceberg.manifest import DataFile, DataFileContent, ManifestContent
-from pyiceberg.partitioning import PartitionSpec
-from pyiceberg.schema import Schema
-from pyiceberg.table import CreateTableTransaction, Table, Transaction
+from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.update import AssertCreate, AssertTableUUID, TableRequirement, ValidatableTableRequirement
+from pyiceberg.table.update import ValidatableTableRequirement
 
-from dativo.contract.evolve import Change
 from dativo.errors import CommitConflict, CommitUnknown, DativoError, TargetError
-from dativo.targets.iceberg.catalog import first_line
-from dativo.targets.iceberg.schema import iceberg_type
+from dativo.targets.iceberg.catalog import sqlite_file
+from dativo.targets.iceberg.failure import first_line, lasting
+from dativo.targets.iceberg.stage import Plan, Staged, newest_token, stage, tokens
 
 ROUNDS = 8
 LONGEST_WAIT = 5.0
-FORMAT_VERSION = "2"
-
-
-@dataclass(slots=True)
-class Plan:
-    """What a commit is to do.
-
-    `token` stands in the table once it is done, under the property `token_key`, which holds the newest tokens first.
-    `expected` is the token that stood there when the run began (None: none); another one means that another run of the
-    job was faster. `ids` are the field ids that the data files were written with.
-    """
-
-    identifier: tuple[str, str]
-    token: str
-    token_key: str
-    expected: str | None
-    check_expected: bool
-    properties: dict[str, str]
-    files: list[DataFile]
-    schema: Schema
-    spec: PartitionSpec
-    ids: dict[str, int]
-    changes: tuple[Change, ...] = ()
-    replace: Callable[[DataFile], bool] | None = None
-    location: str | None = None
-    summary: dict[str, str] = field(default_factory=dict)
+_DENIED = (BadRequestError, ForbiddenError, UnauthorizedError)
+_REFUSED = (CommitFailedException, TableAlreadyExistsError, ValidationException)
 
 
 @dataclass(slots=True)
@@ -84,67 +56,148 @@ class AssertToken(ValidatableTableRequirement):
     token_key: str
     expected: str | None
 
-    def validate(self, base_metadata: TableMetadata | None) -> None:
+    def validate(self, base_metadata: TableMetadata | None) -> None:  # type: ignore[override]
         found = newest_token(base_metadata.properties if base_metadata is not None else {}, self.token_key)
         if found != self.expected:
             raise CommitFailedException(f"Requirement failed: the newest run is {found}, not {self.expected}")
 
 
-def tokens(properties: dict[str, str], key: str) -> list[str]:
-    """The run tokens in a table's properties, newest first."""
-    return [t for t in properties.get(key, "").split(",") if t]
-
-
-def newest_token(properties: dict[str, str], key: str) -> str | None:
-    return next(iter(tokens(properties, key)), None)
-
-
 def commit(catalog: Catalog, plan: Plan) -> Landed:
     """Carries the plan out, once.
 
-    Raises CommitConflict when another run of the job committed first, CommitUnknown when the catalog cannot be asked
-    whether the commit landed, SchemaChangeRefused or TargetError when it cannot be done.
+    Raises CommitConflict when another run of the job committed first, CommitUnknown when it cannot be told whether the
+    commit landed or still will, TargetError when it cannot be done.
     """
-    doubt: Exception | None = None
-    for turn in range(ROUNDS):
-        if turn:
-            time.sleep(min(0.05 * 2**turn, LONGEST_WAIT) * (0.5 + random.random()))  # noqa: S311 - no secret
+    return _Commit(catalog, plan).run()
+
+
+class _Commit:
+    """The rounds of one commit. `unsure` tells that a request went out whose fate nobody told."""
+
+    def __init__(self, catalog: Catalog, plan: Plan) -> None:
+        self.catalog = catalog
+        self.plan = plan
+        self.local = isinstance(catalog, SqlCatalog)
+        self.doubt: BaseException | None = None
+        self.unsure = False
+
+    def run(self) -> Landed:
         try:
-            table = load(catalog, plan.identifier)
-        except Exception as error:
-            doubt = error
-            continue
-        if table is not None and plan.token in tokens(table.properties, plan.token_key):
-            return Landed(table, _snapshot_of(table, plan.token), turn)
-        _check_rival(table, plan)
-        staged = _stage(catalog, table, plan)
+            for turn in range(ROUNDS):
+                if turn:
+                    time.sleep(min(0.05 * 2**turn, LONGEST_WAIT) * (0.5 + random.random()))  # noqa: S311 - no secret
+                landed = self.round(turn + 1)
+                if landed is not None:
+                    return landed
+            return self.last_look()
+        except CommitUnknown:
+            raise
+        except DativoError as error:
+            if self.unsure:
+                raise self.unknown(error) from error
+            raise
+
+    def round(self, number: int) -> Landed | None:
+        """One try; None when it failed in a way that another one may not."""
         try:
-            _hand_over(catalog, staged, table, plan)
-        except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
-            # Refused for certain, so nothing refers to the manifests of this round.
-            doubt = error
-            if _landed(catalog, plan) is False:
-                _clean(staged)
+            table = self.fresh()
+            if table is not None and self.plan.token in tokens(table.properties, self.plan.token_key):
+                return Landed(table, snapshot_of(table, self.plan.token), number)
+            self.check_rival(table)
+            # A server checks nothing but snapshots, so there every commit makes one.
+            staged = stage(self.catalog, table, self.plan, snapshot=not self.local)
         except DativoError:
             raise
-        except Exception as error:
-            doubt = error
-        else:
-            return Landed(catalog.load_table(plan.identifier), _staged_snapshot(staged), turn + 1)
-    landed = _landed(catalog, plan)
-    if landed:
-        table = catalog.load_table(plan.identifier)
-        return Landed(table, _snapshot_of(table, plan.token), ROUNDS)
-    name = ".".join(plan.identifier)
-    if landed is False:
+        except Exception as error:  # noqa: BLE001 - a lasting failure is raised, another one is tried again
+            self.failed(error)
+            return None
+        return self.handed_over(staged, number)
+
+    def handed_over(self, staged: Staged, number: int) -> Landed | None:
+        plan = self.plan
+        further: tuple[AssertToken, ...] = ()
+        if plan.check_expected and self.local:
+            further = (AssertToken(token_key=plan.token_key, expected=plan.expected),)
+        try:
+            return Landed(staged.hand_over(self.catalog, *further), staged.snapshot_id, number)
+        except _DENIED as error:
+            staged.clean()
+            raise TargetError(
+                f"the catalog refuses the commit to {plan.name}: {first_line(error)}",
+                hint="check the catalog's credentials",
+            ) from error
+        except _REFUSED as error:
+            self.doubt = error
+            if self.landed() is False:
+                staged.clean()
+        except Exception as error:  # noqa: BLE001 - the next round looks whether it landed
+            # A SQLite database has decided when it answers; a server may still be at it.
+            self.unsure = self.unsure or not _is_sqlite(self.catalog)
+            if not self.unsure and self.landed() is False:
+                staged.clean()
+                self.failed(error)
+            self.doubt = error
+        return None
+
+    def failed(self, error: BaseException) -> None:
+        """Raises an error that another try cannot help."""
+        self.doubt = error
+        told = lasting(error)
+        if told is not None:
+            raise told from error
+
+    def fresh(self) -> Table | None:
+        """The table as it is now, over a new connection: an open one would still see a database that was deleted."""
+        if isinstance(self.catalog, SqlCatalog) and _is_sqlite(self.catalog):
+            database = sqlite_file(self.catalog.properties["uri"])
+            self.catalog.engine.dispose()
+            if database is not None and not database.exists():
+                raise TargetError(
+                    f"the catalog '{database}' was removed while this run was reading; nothing was committed",
+                    hint="restore it, or run again to start anew",
+                )
+        return load(self.catalog, self.plan.identifier)
+
+    def check_rival(self, table: Table | None) -> None:
+        plan = self.plan
+        found = newest_token(table.properties, plan.token_key) if table is not None else None
+        if plan.check_expected and found != plan.expected:
+            raise CommitConflict(
+                f"another run of this job committed to {plan.name} while this one was reading; this one changed nothing",
+                hint="run again: it goes on from what the other run committed",
+            )
+
+    def landed(self) -> bool | None:
+        """Whether our token stands in the table; None when the catalog cannot be asked."""
+        try:
+            table = load(self.catalog, self.plan.identifier)
+        except Exception:  # noqa: BLE001 - whatever it is, the answer is "unknown"
+            return None
+        return table is not None and self.plan.token in tokens(table.properties, self.plan.token_key)
+
+    def last_look(self) -> Landed:
+        landed = self.landed()
+        if landed:
+            table = self.catalog.load_table(self.plan.identifier)
+            return Landed(table, snapshot_of(table, self.plan.token), ROUNDS)
+        if self.unsure or landed is None:
+            raise self.unknown(self.doubt)
+        reason = first_line(self.doubt) if self.doubt is not None else "no reason given"
         raise TargetError(
-            f"the commit to {name} was refused {ROUNDS} times: {first_line(doubt) if doubt else 'no reason given'}",
-            hint="other writers keep changing the table; run again",
+            f"the commit to {self.plan.name} was refused {ROUNDS} times; nothing was committed: {reason}",
+            hint="other writers keep the table or its catalog busy; run again",
         )
-    raise CommitUnknown(
-        f"the catalog does not answer whether the commit to {name} landed: {first_line(doubt) if doubt else ''}",
-        hint="run again when the catalog is back: a run that landed is recognised and not repeated",
-    )
+
+    def unknown(self, doubt: BaseException | None) -> CommitUnknown:
+        return CommitUnknown(
+            f"the catalog does not answer whether the commit to {self.plan.name} landed: "
+            f"{first_line(doubt) if doubt is not None else 'no reason given'}",
+            hint="run again when the catalog is back: a run that landed is recognised and not repeated",
+        )
+
+
+def _is_sqlite(catalog: Catalog) -> bool:
+    return isinstance(catalog, SqlCatalog) and catalog.engine.dialect.name == "sqlite"
 
 
 def load(catalog: Catalog, identifier: tuple[str, str]) -> Table | None:
@@ -168,127 +221,9 @@ def ensure_namespace(catalog: Catalog, name: str) -> None:
             raise
 
 
-def stage_schema(catalog: Catalog, table: Table | None, plan: Plan) -> Transaction:
-    """A transaction with the table's creation or its schema changes; `table_metadata` has the resulting schema."""
-    if table is None:
-        return catalog.create_table_transaction(
-            plan.identifier,
-            plan.schema,
-            location=plan.location,
-            partition_spec=plan.spec,
-            properties={"format-version": FORMAT_VERSION, "write.parquet.compression-codec": "zstd"},
-        )
-    transaction = Transaction(table, autocommit=False)
-    if plan.changes:
-        with transaction.update_schema(allow_incompatible_changes=True) as update:
-            for change in plan.changes:
-                inner = iter(range(100_000, 200_000))
-                if change.action == "add":
-                    update.add_column(
-                        change.path, iceberg_type(change.field, inner), doc=change.field.description, required=False
-                    )
-                elif change.action == "relax":
-                    update.make_column_optional(change.path)
-                else:
-                    update.update_column(change.path, field_type=iceberg_type(change.field, inner))
-    return transaction
-
-
-def staged_io(staged: Transaction) -> FileIO:
-    """The file access of the table that a transaction is staged on, or will create."""
-    return staged._table.io
-
-
-def field_ids(schema: Schema) -> dict[str, int]:
-    """Every field's id by its dotted name."""
-    return {name: schema.find_field(name).field_id for name in schema.column_names}
-
-
-def _check_rival(table: Table | None, plan: Plan) -> None:
-    found = newest_token(table.properties, plan.token_key) if table is not None else None
-    if plan.check_expected and found != plan.expected:
-        raise CommitConflict(
-            f"another run of this job committed to {'.'.join(plan.identifier)} while this one was reading; "
-            "this one changed nothing",
-            hint="run again: it goes on from what the other run committed",
-        )
-
-
-def _stage(catalog: Catalog, table: Table | None, plan: Plan) -> Transaction:
-    transaction = stage_schema(catalog, table, plan)
-    metadata = transaction.table_metadata
-    have = field_ids(metadata.schema())
-    moved = [name for name, number in plan.ids.items() if have.get(name) != number]
-    if moved:
-        raise CommitConflict(
-            f"the columns of {'.'.join(plan.identifier)} changed while this run was reading ({', '.join(moved)}); "
-            "it changed nothing",
-            hint="run again",
-        )
-    kept = tokens(metadata.properties, plan.token_key)[:7]
-    wanted = {**plan.properties, plan.token_key: ",".join([plan.token, *kept])}
-    transaction.set_properties({k: v for k, v in wanted.items() if metadata.properties.get(k) != v})
-    gone = _replaced(table, plan) if plan.replace is not None and table is not None else []
-    if gone:
-        with transaction.update_snapshot(snapshot_properties=plan.summary).overwrite() as overwrite:
-            for file in gone:
-                overwrite.delete_data_file(file)
-            for file in plan.files:
-                overwrite.append_data_file(file)
-    elif plan.files:
-        with transaction.update_snapshot(snapshot_properties=plan.summary).fast_append() as append:
-            for file in plan.files:
-                append.append_data_file(file)
-    return transaction
-
-
-def _replaced(table: Table, plan: Plan) -> list[DataFile]:
-    """The data files that a replacing run takes out of the table."""
-    snapshot = table.current_snapshot()
-    if snapshot is None or plan.replace is None:
-        return []
-    files = []
-    for manifest in snapshot.manifests(table.io):
-        if manifest.content != ManifestContent.DATA:
-            continue
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-            if entry.data_file.content == DataFileContent.DATA and plan.replace(entry.data_file):
-                files.append(entry.data_file)
-    return files
-
-
-def _hand_over(catalog: Catalog, staged: Transaction, table: Table | None, plan: Plan) -> None:
-    if isinstance(staged, CreateTableTransaction):
-        catalog.commit_table(staged._table, (AssertCreate(),), staged._updates)
-        return
-    assert table is not None
-    requirements: tuple[TableRequirement, ...] = (*staged._requirements, AssertTableUUID(uuid=table.metadata.table_uuid))
-    if plan.check_expected and isinstance(catalog, SqlCatalog):
-        requirements += (AssertToken(token_key=plan.token_key, expected=plan.expected),)
-    catalog.commit_table(table, requirements, staged._updates)
-
-
-def _landed(catalog: Catalog, plan: Plan) -> bool | None:
-    """Whether our token stands in the table; None when the catalog cannot be asked."""
-    try:
-        table = load(catalog, plan.identifier)
-    except Exception:  # noqa: BLE001 - whatever it is, the answer is "unknown"
-        return None
-    return table is not None and plan.token in tokens(table.properties, plan.token_key)
-
-
-def _snapshot_of(table: Table, token: str) -> int | None:
+def snapshot_of(table: Table, token: str) -> int | None:
+    """The snapshot that a run made, if it made one and it is still kept."""
     for snapshot in reversed(table.metadata.snapshots):
         if snapshot.summary is not None and snapshot.summary.get("dativo.run") == token:
             return snapshot.snapshot_id
     return None
-
-
-def _staged_snapshot(staged: Transaction) -> int | None:
-    producers = staged._snapshot_producers
-    return producers[0].snapshot_id if producers else None
-
-
-def _clean(staged: Transaction) -> None:
-    for producer in staged._snapshot_producers:
-        producer._clean_all_uncommitted()

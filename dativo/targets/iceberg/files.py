@@ -25,11 +25,12 @@ from pyiceberg.typedef import Record
 
 from dativo.config.asset import Field
 from dativo.config.partition import Partition
-from dativo.errors import TargetError
 from dativo.targets.iceberg.catalog import is_local, local_path
-from dativo.targets.iceberg.schema import partition_key, partition_record, stored
+from dativo.targets.iceberg.partitions import day_value, partition_key, partition_record, shown
+from dativo.targets.iceberg.schema import stored
 from dativo.targets.protocol import Output, TooManyPartitions, Written
 
+_read_footer: Any = pq.read_metadata
 COMPRESSION_LEVEL = 1
 ROWS_A_GROUP = 128 * 1024
 ROWS_A_GROUP_PARTITIONED = 32 * 1024
@@ -63,7 +64,8 @@ class FileWriter:
     def output(self, frame: pl.LazyFrame, *, spill: Path | None = None) -> Output:
         """The lazy writing of rows that have the contract's columns; with `spill` in two steps, by way of that folder."""
         self.passes += 1
-        rows = frame.select(stored(f) for f in self.columns)
+        added = [pl.lit(value).alias(name) for name, value in self.constant.items()]
+        rows = frame.with_columns(added).select(stored(f) for f in self.columns)
         varying = tuple(p for p in self.parts if p.column not in self.constant)
         if not varying:
             return self._plain(rows)
@@ -76,33 +78,33 @@ class FileWriter:
     def _plain(self, rows: pl.LazyFrame) -> Output:
         paths: list[Any] = []
         number = self.passes
-        folder = self._folder(self.constant)
+        values = self._constant_values()
+        folder = self._folder(values)
 
         def name(args: Any) -> str:
             return f"{folder}{self.token}-{number:03d}-{args.index_in_partition:05d}.parquet"
 
-        sink = self._sink(rows, pl.PartitionBy(self.root(), file_path_provider=name, approximate_bytes_per_file=self._memory()),
-                          paths, ROWS_A_GROUP)  # fmt: skip
-        return Output(sink, lambda: self._written(_paths(paths), lambda _: {}))
+        by = pl.PartitionBy(self.root(), file_path_provider=name, approximate_bytes_per_file=self._memory())
+        sink = self._sink(rows, by, paths, ROWS_A_GROUP)
+        return Output(sink, lambda: self._written(_paths(paths), lambda _: values))
 
     def _partitioned(
         self, rows: pl.LazyFrame, parts: tuple[Partition, ...], keys: dict[str, pl.Expr], *, limit: int | None
     ) -> Output:
         paths: list[Any] = []
         values: dict[str, dict[str, Any]] = {}
-        folders: dict[tuple[Any, ...], str] = {}
+        seen: set[str] = set()
+        constant = self._constant_values()
         number = self.passes
 
         def name(args: Any) -> str:
-            found = args.partition_keys.row(0)
-            folder = folders.get(found)
-            if folder is None:
-                if limit is not None and len(folders) >= limit:
-                    raise TooManyPartitions
-                folder = self._folder({**self.constant, **dict(zip((p.name for p in parts), found, strict=True))})
-                folders[found] = folder
+            found = {**constant, **dict(zip((p.name for p in parts), args.partition_keys.row(0), strict=True))}
+            folder = self._folder(found)
+            seen.add(folder)
+            if limit is not None and len(seen) > limit:
+                raise TooManyPartitions
             path = f"{folder}{self.token}-{number:03d}-{args.index_in_partition:05d}.parquet"
-            values[path] = dict(zip((p.name for p in parts), found, strict=True))
+            values[path] = found
             return path
 
         by = pl.PartitionBy(
@@ -119,7 +121,7 @@ class FileWriter:
         number = self.passes
         folder = spill / f"partitions-{number}"
         groups = 64
-        hashed = pl.struct(**keys).hash(seed=0) % groups
+        hashed = pl.struct([key.alias(name) for name, key in keys.items()]).hash(seed=0) % groups
         spilled: list[Any] = []
         first = rows.sink_parquet(
             pl.PartitionBy(
@@ -172,9 +174,12 @@ class FileWriter:
     def _memory(self) -> int:
         return int(self.target_bytes * self.ratio)
 
+    def _constant_values(self) -> dict[str, Any]:
+        """The partition values that all rows of the run have."""
+        return {p.name: day_value(p, self.constant[p.column]) for p in self.parts if p.column in self.constant}
+
     def _folder(self, values: dict[str, Any]) -> str:
-        named = [(p.name, values[p.name if p.name in values else p.column]) for p in self.parts]
-        return "".join(f"{quote(n)}={quote(_shown(v), safe='')}/" for n, v in named)
+        return "".join(f"{quote(p.name, safe='')}={quote(shown(p, values[p.name]), safe='')}/" for p in self.parts)
 
     def _written(self, paths: Sequence[Any], values: Callable[[str], dict[str, Any]]) -> Written:
         written = Written()
@@ -191,22 +196,21 @@ class FileWriter:
     def describe(self, path: str, size: int, values: dict[str, Any]) -> DataFile:
         """The manifest's entry for a file, its statistics from the file's own footer."""
         if self.storage is None:
-            footer = pq.read_metadata(path)
+            footer = _read_footer(path)
             location = f"file://{path}"
         else:
             location = path
-            footer = pq.read_metadata(self.io.new_input(path).open())
+            footer = _read_footer(self.io.new_input(path).open())
         statistics = data_file_statistics_from_parquet_metadata(
             parquet_metadata=footer,
             stats_columns=compute_statistics_plan(self.schema, {}),
             parquet_column_mapping=parquet_path_to_id_mapping(self.schema),
         )
-        known = {**{p.name: self.constant[p.column] for p in self.parts if p.column in self.constant}, **values}
         return DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=location,
             file_format=FileFormat.PARQUET,
-            partition=Record(*partition_record(self.parts, self.columns, known)),
+            partition=Record(*partition_record(self.parts, self.columns, values)),
             file_size_in_bytes=size,
             sort_order_id=None,
             spec_id=self.spec.spec_id,
@@ -227,23 +231,3 @@ class FileWriter:
 
 def _paths(callbacks: list[Any]) -> list[Any]:
     return [path for args in callbacks for path in args.paths]
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def translated(error: Exception) -> TargetError:
-    """A writing error in dativo's words."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if "No space left" in text or "os error 28" in text:
-        return TargetError("no space left on the disk; nothing was committed", hint="free space, then run again")
-    if "Permission denied" in text or "os error 13" in text:
-        return TargetError(f"the data folder cannot be written: {text}", hint="check its permissions")
-    if "Read-only file system" in text or "os error 30" in text:
-        return TargetError(f"the data folder cannot be written: {text}", hint="check the mount")
-    return TargetError(f"writing the data files failed: {text}")

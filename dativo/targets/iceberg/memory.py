@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import msgspec
 from pyiceberg.io import FileIO
@@ -17,13 +18,17 @@ from pyiceberg.io import FileIO
 from dativo.errors import StateError
 from dativo.receipt import StreamReceipt, stream_from_json, to_json
 from dativo.state.cursor import Cursor
-from dativo.targets.iceberg.commit import newest_token
+from dativo.targets.iceberg.stage import newest_token
 from dativo.targets.protocol import Saved
 
 VERSION = 1
 LARGEST_PROPERTY = 64 * 1024
 RUN = "dativo.run."
 STATE = "dativo.state."
+
+
+class DamagedState(StateError):
+    """A table's memory of a job that cannot be read; one of a newer version is not damaged."""
 
 
 def run_key(tenant: str, job: str, stream: str) -> str:
@@ -39,9 +44,7 @@ def other_jobs(properties: dict[str, str], own_run_key: str) -> tuple[str, ...]:
     return tuple(sorted(k.removeprefix(RUN) for k in properties if k.startswith(RUN) and k != own_run_key))
 
 
-def encode_state(
-    cursor: Cursor, plan_hash: str, receipt: StreamReceipt, location: str, token: str, io: FileIO
-) -> str:
+def encode_state(cursor: Cursor, plan_hash: str, receipt: StreamReceipt, location: str, token: str, io: FileIO) -> str:
     """The state property's text; a long state is written to a file first."""
     state = {
         "version": VERSION,
@@ -62,7 +65,10 @@ def encode_state(
 
 
 def decode_state(properties: dict[str, str], tenant: str, job: str, stream: str, io: FileIO) -> Saved | None:
-    """What the table remembers of a job's stream, or None; StateError when it is damaged or of a newer version."""
+    """What the table remembers of a job's stream, or None.
+
+    Raises DamagedState when it cannot be read, StateError when it is of a newer version.
+    """
     text = properties.get(state_key(tenant, job, stream))
     token = newest_token(properties, run_key(tenant, job, stream))
     if text is None or token is None:
@@ -73,7 +79,8 @@ def decode_state(properties: dict[str, str], tenant: str, job: str, stream: str,
             state = _from_file(state["file"], state["sha256"], io)
         if state["version"] > VERSION:
             raise StateError(
-                f"the table's state has version {state['version']}, this program knows {VERSION}", hint="use a newer dativo"
+                f"the table's state has version {state['version']}, this program knows {VERSION}",
+                hint="use a newer dativo",
             )
         return Saved(
             token=token,
@@ -82,17 +89,21 @@ def decode_state(properties: dict[str, str], tenant: str, job: str, stream: str,
             contract_hash=state.get("contract", {}).get("hash", ""),
             receipt=stream_from_json(json.dumps(state["receipt"])),
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise StateError(
-            f"the table's state of job '{job}' cannot be read: {error}",
-            hint="run `dativo sync --full-refresh` to load everything again",
-        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise _damaged(job, str(error) or type(error).__name__) from error
 
 
-def _from_file(path: str, digest: str, io: FileIO) -> dict[str, object]:
+def _damaged(job: str, what: str) -> DamagedState:
+    return DamagedState(
+        f"the table's state of job '{job}' cannot be read: {what}",
+        hint="run `dativo sync --full-refresh` to load everything again",
+    )
+
+
+def _from_file(path: str, digest: str, io: FileIO) -> dict[str, Any]:
     with io.new_input(path).open() as stream:
         text = stream.read()
     if hashlib.sha256(text).hexdigest() != digest:
-        raise StateError(f"the state file '{path}' is not the one that the table names")
-    found: dict[str, object] = json.loads(text)
+        raise ValueError(f"the state file '{path}' is not the one that the table names")
+    found: dict[str, Any] = json.loads(text)
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,11 +16,13 @@ from dativo.config.asset import Field
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.evolve import changes
 from dativo.errors import TargetError
-from dativo.targets.iceberg.catalog import first_line, open_catalog, settings
-from dativo.targets.iceberg.commit import tokens
+from dativo.targets.iceberg.catalog import open_catalog, settings, sqlite_file
+from dativo.targets.iceberg.failure import first_line
 from dativo.targets.iceberg.memory import RUN, decode_state, run_key
+from dativo.targets.iceberg.rejects import REJECTS_SUFFIX
 from dativo.targets.iceberg.schema import contract_fields, readable, table_columns
-from dativo.targets.iceberg.target import REJECTS_SUFFIX, storage_options
+from dativo.targets.iceberg.stage import tokens
+from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.protocol import Saved, TableShape
 from dativo.targets.reading import TableColumn, TableFacts, TableSnapshot
 
@@ -40,8 +41,8 @@ class IcebergReader:
     @cached_property
     def catalog(self) -> Catalog | None:
         """The catalog; None when it is a SQLite file that is not there yet."""
-        uri = self.settings.properties.get("uri", "")
-        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        database = sqlite_file(self.settings.properties.get("uri", ""))
+        if database is not None and not database.exists():
             return None
         return open_catalog(self.settings)
 

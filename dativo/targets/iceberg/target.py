@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from pyiceberg.catalog import Catalog
-from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile
-from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
 from dativo.config.asset import Field
-from dativo.config.partition import INGEST_DATE, Partition
+from dativo.config.partition import INGEST_DATE
 from dativo.config.resolve import ResolvedJob, StreamConfig
-from dativo.contract.dtypes import polars_type
 from dativo.contract.evolve import Change, changes
-from dativo.errors import SchemaChangeRefused, TargetError, UnsupportedError
+from dativo.errors import DativoError, SchemaChangeRefused
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
-from dativo.targets.iceberg.catalog import CatalogSettings, first_line, open_catalog, settings
-from dativo.targets.iceberg.commit import Plan, commit, ensure_namespace, field_ids, load, stage_schema, staged_io
+from dativo.targets.iceberg.catalog import CatalogSettings, open_catalog, settings
+from dativo.targets.iceberg.commit import commit, ensure_namespace, load
+from dativo.targets.iceberg.failure import translated
 from dativo.targets.iceberg.files import FileWriter
-from dativo.targets.iceberg.memory import decode_state, encode_state, other_jobs, run_key, state_key
-from dativo.targets.iceberg.schema import contract_fields, iceberg_schema, partition_spec, restored, transform
-from dativo.targets.protocol import Committed, Opened, Output, TableShape, Written
+from dativo.targets.iceberg.memory import DamagedState, decode_state, encode_state, other_jobs, run_key, state_key
+from dativo.targets.iceberg.partitions import partition_spec, replaces_day, transform
+from dativo.targets.iceberg.rejects import Rejects
+from dativo.targets.iceberg.schema import iceberg_schema, restored, table_columns
+from dativo.targets.iceberg.stage import Plan, Staged, field_ids, newest_token, stage_schema
+from dativo.targets.iceberg.storage import storage_options
+from dativo.targets.protocol import Committed, Opened, Output, TableShape, TooManyPartitions, Written
 
-REJECTS_SUFFIX = "__rejects"
-
-REJECT_COLUMNS = (
-    Field(name="run", kind="string", description="token of the run that found it"),
-    Field(name="job", kind="string", description="tenant.job"),
-    Field(name="action", kind="string", description="rejected, nulled (loaded with null) or refused (nothing loaded)"),
-    Field(name="file", kind="string", description="source file"),
-    Field(name="row", kind="long", description="number of the record in its file, from 1"),
-    Field(name="column", kind="string", description="column of the contract; null when the whole record is bad"),
-    Field(name="rule", kind="string", description="rule that was broken"),
-    Field(name="value", kind="string", description="original value"),
-    Field(name="record", kind="string", description="the whole row as JSON, or the record's text if it cannot be read"),
-    Field(name="found_at", kind="timestamptz", description="when the run began"),
-)
+MEGABYTES = 150
 
 
 class IcebergTarget:
@@ -62,10 +51,10 @@ class IcebergTarget:
         self.table: Table | None = None
         self.opened: Opened | None = None
         self.shape: TableShape | None = None
+        self.expected: str | None = None
         self.changes: tuple[Change, ...] = ()
-        self.schema: Schema | None = None
         self.writer: FileWriter | None = None
-        self.writers: list[FileWriter] = []
+        self.rejects: Rejects | None = None
 
     @property
     def catalog(self) -> Catalog:
@@ -81,39 +70,42 @@ class IcebergTarget:
 
     def open(self, shape: TableShape) -> Opened:
         self.shape = shape
-        try:
-            self.table = load(self.catalog, self.identifier)
-            ensure_namespace(self.catalog, self.stream.namespace)
-        except Exception as error:
-            raise TargetError(f"the table {self.name} cannot be opened: {first_line(error)}") from error
-        properties = self.table.properties if self.table is not None else {}
-        if self.table is not None:
-            self.changes = changes(
-                contract_fields(self.table.schema()), shape.columns, self.job.schema_mode, self.name
-            )
-            self._check_partitioning(self.table, shape)
-        plan = self._plan([], {}, None)
-        staged = stage_schema(self.catalog, self.table, plan)
-        metadata = staged.table_metadata
-        self.schema = metadata.schema()
-        self.writer = self._file_writer(metadata.location, metadata.schema(), shape, metadata.spec(), staged_io(staged))
-        saved = None
-        if self.table is not None:
-            saved = decode_state(properties, self.job.tenant_id, self.job.name, self.stream.name, self.table.io)
-        self.opened = Opened(
-            name=self.name,
-            exists=self.table is not None,
-            saved=saved,
-            shared=other_jobs(properties, self.run_key),
-            changes=tuple(map(str, self.changes)),
-            location=metadata.location,
-        )
+        catalog = self.catalog
+        with _failures(f"opening the table {self.name}"):
+            self.table = load(catalog, self.identifier)
+            if self.table is None:
+                ensure_namespace(catalog, self.stream.namespace)
+            else:
+                columns = table_columns(self.table.schema())
+                self.changes = changes(columns, shape.columns, self.job.schema_mode, self.name)
+                self._check_partitioning(self.table, shape)
+                self.expected = newest_token(self.table.properties, self.run_key)
+            staged = stage_schema(catalog, self.table, self._plan())
+            self.writer = self._file_writer(staged, shape)
+            self.opened = self._opened(staged.metadata.location)
         return self.opened
 
+    def _opened(self, location: str) -> Opened:
+        table = self.table
+        opened = Opened(
+            name=self.name,
+            exists=table is not None,
+            saved=None,
+            changes=tuple(str(c) for c in self.changes if c.action != "describe"),
+            location=location,
+        )
+        if table is not None:
+            opened.shared = other_jobs(table.properties, self.run_key)
+            try:
+                job = self.job
+                opened.saved = decode_state(table.properties, job.tenant_id, job.name, self.stream.name, table.io)
+            except DamagedState as error:
+                opened.damaged = error
+        return opened
+
     def _check_partitioning(self, table: Table, shape: TableShape) -> None:
-        have = [
-            (table.schema().find_column_name(f.source_id), str(f.transform)) for f in table.spec().fields
-        ]
+        schema = table.schema()
+        have = [(schema.find_column_name(f.source_id) or "?", str(f.transform)) for f in table.spec().fields]
         wanted = [(p.column, str(transform(p))) for p in shape.partitioning]
         if have != wanted:
             raise SchemaChangeRefused(
@@ -123,152 +115,129 @@ class IcebergTarget:
                 field="target.partitioning",
             )
 
-    def _file_writer(self, location: str, schema: Schema, shape: TableShape, spec: Any, io: FileIO) -> FileWriter:
-        options = _engine_options(self.job)
-        megabytes = self.job.target.parquet_target_size_mb or options.get("max_file_size_mb") or 150
+    def _file_writer(self, staged: Staged, shape: TableShape) -> FileWriter:
+        metadata = staged.metadata
         columns = {f.name: f for f in shape.columns}
-        ordered = tuple(columns[n] for n in (f.name for f in schema.fields) if n in columns)
+        ordered = tuple(columns[f.name] for f in metadata.schema().fields if f.name in columns)
         constant: dict[str, Any] = {}
         if any(p.column == INGEST_DATE for p in shape.partitioning) and self.stream.asset.field(INGEST_DATE) is None:
             constant[INGEST_DATE] = self.started.date()
-        writer = FileWriter(
-            location=location,
+        return FileWriter(
+            location=metadata.location,
             token=self.token,
-            schema=schema.select(*(f.name for f in ordered)),
+            schema=metadata.schema().select(*(f.name for f in ordered)),
             columns=ordered,
             parts=shape.partitioning,
-            spec=spec,
-            target_bytes=int(megabytes) << 20,
-            storage=storage_options(location, self.settings.properties),
+            spec=metadata.spec(),
+            target_bytes=_file_megabytes(self.job) << 20,
+            storage=storage_options(metadata.location, self.settings.properties),
             constant=constant,
-            io=io,
+            io=staged.io,
         )
-        self.writers.append(writer)
-        return writer
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def output(self, frame: pl.LazyFrame, *, spill: Path | None = None) -> Output:
         assert self.writer is not None
-        return self.writer.output(frame, spill=spill)
+        output = self.writer.output(frame, spill=spill)
+        finish = output.finish
+
+        def finished() -> Written:
+            with _failures("writing the data files"):
+                return finish()
+
+        return Output(output.sink, finished)
 
     def existing(self, columns: Sequence[Field]) -> pl.LazyFrame | None:
-        if self.table is None or self.table.current_snapshot() is None:
+        table = self.table
+        if table is None or table.current_snapshot() is None:
             return None
-        scan = pl.scan_iceberg(self.table, storage_options=storage_options(self.table.location(), self.settings.properties))
-        have = {f.name for f in self.table.schema().fields}
-        return scan.select(
-            restored(f) if f.name in have else pl.lit(None, dtype=polars_type(f)).alias(f.name) for f in columns
-        )
+        scan = pl.scan_iceberg(table, storage_options=storage_options(table.location(), self.settings.properties))
+        have = {c.name: c for c in table_columns(table.schema())}
+        return scan.select(restored(f, have.get(f.name)) for f in columns)
 
-    def commit(self, written: Written, cursor: Cursor, plan_hash: str, receipt: StreamReceipt, *, replace: bool) -> Committed:
+    def commit(
+        self, written: Written, cursor: Cursor, plan_hash: str, receipt: StreamReceipt, *, replace: bool
+    ) -> Committed:
         assert self.opened is not None and self.shape is not None and self.writer is not None
-        state = encode_state(
-            cursor, plan_hash, receipt, self.opened.location, self.token, self.writer.io
-        )
-        properties = {**self.shape.properties, self.state_key: state}
-        plan = self._plan(written.files, properties, self._replaces() if replace else None)
-        plan.ids = field_ids(self.writer.schema)
-        plan.location = self.opened.location
-        landed = commit(self.catalog, plan)
+        plan = self._plan()
+        with _failures(f"the commit to {self.name}"):
+            state = encode_state(cursor, plan_hash, receipt, self.opened.location, self.token, self.writer.io)
+            plan.properties = {**self.shape.properties, self.state_key: state}
+            plan.files = written.files
+            plan.replace = self._replaces() if replace else None
+            plan.ids = field_ids(self.writer.schema)
+            plan.written_spec = self.writer.spec
+            plan.location = self.opened.location
+            landed = commit(self.catalog, plan)
         self.table = landed.table
-        return Committed(landed.snapshot_id if (written.files or replace) else None)
+        return Committed(landed.snapshot_id)
 
-    def _plan(self, files: list[DataFile], properties: dict[str, str], replace: Any) -> Plan:
+    def _plan(self) -> Plan:
         assert self.shape is not None
         schema = iceberg_schema(self.shape.columns)
         return Plan(
             identifier=self.identifier,
             token=self.token,
             token_key=self.run_key,
-            expected=self.opened.saved.token if self.opened is not None and self.opened.saved is not None else None,
+            expected=self.expected,
             check_expected=True,
-            properties=properties,
-            files=files,
+            properties={},
+            files=[],
             schema=schema,
             spec=partition_spec(self.shape.partitioning, schema),
-            ids={},
             changes=self.changes,
-            replace=replace,
-            summary={"dativo.run": self.token, "dativo.job": f"{self.job.tenant_id}.{self.job.name}"},
+            summary={"dativo.run": self.token, "dativo.job": self._job_name()},
         )
 
-    def _replaces(self) -> Any:
+    def _job_name(self) -> str:
+        return f"{self.job.tenant_id}.{self.job.name}"
+
+    def _replaces(self) -> Callable[[DataFile], bool]:
         """Which data files a replacing run takes out: all, or those of the run's own ingest date."""
         assert self.writer is not None
-        today = self.writer.constant.get(INGEST_DATE)
-        position = next((i for i, p in enumerate(self.writer.parts) if p == Partition(INGEST_DATE)), None)
-        if today is None or position is None:
+        day = self.writer.constant.get(INGEST_DATE)
+        if day is None:
             return lambda _: True
-        days = (today - date(1970, 1, 1)).days
-        return lambda file: file.partition[position] == days
+        return replaces_day(self.writer.schema, day, self.name)
 
     def keep_rejects(self, violations: pl.LazyFrame, action: str) -> int:
         """Appends violations to the table's rejects table; how many there were."""
-        identifier = (self.stream.namespace, self.stream.table + REJECTS_SUFFIX)
-        shape = TableShape(REJECT_COLUMNS, (), {})
-        schema = iceberg_schema(REJECT_COLUMNS)
-        table = load(self.catalog, identifier)
-        plan = Plan(
-            identifier=identifier,
-            token=self.token,
-            token_key=self.run_key,
-            expected=None,
-            check_expected=False,
-            properties={"dativo.rejects-of": self.name},
-            files=[],
-            schema=schema,
-            spec=partition_spec((), schema),
-            ids={},
-            summary={"dativo.run": self.token},
-        )
-        staged = stage_schema(self.catalog, table, plan)
-        metadata = staged.table_metadata
-        plan.location = metadata.location
-        writer = self._file_writer(metadata.location, metadata.schema(), shape, metadata.spec(), staged_io(staged))
-        rows = violations.with_columns(
-            run=pl.lit(self.token),
-            job=pl.lit(f"{self.job.tenant_id}.{self.job.name}"),
-            action=pl.lit(action),
-            found_at=pl.lit(self.started).cast(pl.Datetime("us", "UTC")),
-        )
-        output = writer.output(rows)
-        pl.collect_all([output.sink], engine="streaming")
-        written = output.finish()
-        plan.files = written.files
-        plan.ids = field_ids(writer.schema)
-        commit(self.catalog, plan)
-        self.writers.remove(writer)
-        return written.rows
+        self.rejects = Rejects(self.catalog, self.settings.properties, self.identifier)
+        with _failures(f"keeping the rejects of {self.name}"):
+            return self.rejects.append(
+                violations,
+                token=self.token,
+                token_key=self.run_key,
+                job=self._job_name(),
+                action=action,
+                found=self.started,
+            )
 
     def abort(self) -> None:
-        for writer in self.writers:
-            writer.remove_all()
+        if self.writer is not None:
+            self.writer.remove_all()
+        if self.rejects is not None:
+            self.rejects.remove()
+
+
+@contextmanager
+def _failures(doing: str) -> Iterator[None]:
+    """Foreign errors in dativo's words."""
+    try:
+        yield
+    except (DativoError, TooManyPartitions):
+        raise
+    except Exception as error:
+        raise translated(error, doing) from error
 
 
 def _shown(parts: list[tuple[str, str]]) -> str:
     return ", ".join(c if t == "identity" else f"{t}({c})" for c, t in parts) or "nothing"
 
 
-def _engine_options(job: ResolvedJob) -> dict[str, Any]:
+def _file_megabytes(job: ResolvedJob) -> int:
+    """The size that data files are to have."""
     engine = job.target.engine
-    return dict(engine.options) if engine is not None and not isinstance(engine, str) else {}
-
-
-def storage_options(location: str, properties: dict[str, str]) -> dict[str, str] | None:
-    """What Polars needs to reach a location; None for local files."""
-    if location.startswith(("file:", "/")):
-        return None
-    if location.startswith(("s3:", "s3a:")):
-        names = {
-            "s3.access-key-id": "aws_access_key_id",
-            "s3.secret-access-key": "aws_secret_access_key",
-            "s3.session-token": "aws_session_token",
-            "s3.region": "aws_region",
-            "s3.endpoint": "aws_endpoint_url",
-        }
-        options = {ours: properties[theirs] for theirs, ours in names.items() if theirs in properties}
-        if options.get("aws_endpoint_url", "").startswith("http://"):
-            options["aws_allow_http"] = "true"
-        return options
-    raise UnsupportedError(f"warehouses at {location.split(':')[0]}: are not built yet", hint="use file:// or s3://")
+    options = {} if engine is None or isinstance(engine, str) else engine.options
+    return int(job.target.parquet_target_size_mb or options.get("max_file_size_mb") or MEGABYTES)

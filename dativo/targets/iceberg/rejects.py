@@ -1,0 +1,98 @@
+"""The table of violations beside a table: what was found, where, and what was done about it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+from pyiceberg.catalog import Catalog
+
+from dativo.config.asset import Field
+from dativo.targets.iceberg.commit import commit, load
+from dativo.targets.iceberg.files import FileWriter
+from dativo.targets.iceberg.partitions import partition_spec
+from dativo.targets.iceberg.schema import iceberg_schema
+from dativo.targets.iceberg.stage import Plan, field_ids, stage_schema
+from dativo.targets.iceberg.storage import storage_options
+
+REJECTS_SUFFIX = "__rejects"
+TARGET_BYTES = 150 << 20
+
+REJECT_COLUMNS = (
+    Field(name="run", kind="string", description="token of the run that found it"),
+    Field(name="job", kind="string", description="tenant.job"),
+    Field(name="action", kind="string", description="rejected, nulled (loaded with null) or refused (nothing loaded)"),
+    Field(name="file", kind="string", description="source file"),
+    Field(name="row", kind="long", description="number of the record in its file, from 1"),
+    Field(name="column", kind="string", description="column of the contract; null when the whole record is bad"),
+    Field(name="rule", kind="string", description="rule that was broken"),
+    Field(name="value", kind="string", description="original value"),
+    Field(name="record", kind="string", description="the whole row as JSON, or the record's text if it cannot be read"),
+    Field(name="found_at", kind="timestamptz", description="when the run began"),
+)
+
+
+class Rejects:
+    """Appends violations to the rejects table of `of`, a table's namespace and name."""
+
+    def __init__(self, catalog: Catalog, properties: dict[str, str], of: tuple[str, str]) -> None:
+        self.catalog = catalog
+        self.properties = properties
+        self.of = of
+        self.writer: FileWriter | None = None
+
+    def append(
+        self, violations: pl.LazyFrame, *, token: str, token_key: str, job: str, action: str, found: datetime
+    ) -> int:
+        """Commits the violations of a run; how many there were. Until then its files are those of `writer`."""
+        plan = self._plan(token, token_key)
+        staged = stage_schema(self.catalog, load(self.catalog, plan.identifier), plan)
+        metadata = staged.metadata
+        plan.location = metadata.location
+        plan.ids = field_ids(metadata.schema())
+        plan.written_spec = metadata.spec()
+        self.writer = FileWriter(
+            location=metadata.location,
+            token=token,
+            schema=metadata.schema(),
+            columns=REJECT_COLUMNS,
+            parts=(),
+            spec=metadata.spec(),
+            target_bytes=TARGET_BYTES,
+            storage=storage_options(metadata.location, self.properties),
+            constant={},
+            io=staged.io,
+        )
+        rows = violations.with_columns(
+            run=pl.lit(token),
+            job=pl.lit(job),
+            action=pl.lit(action),
+            found_at=pl.lit(found).cast(pl.Datetime("us", "UTC")),
+        )
+        output = self.writer.output(rows)
+        pl.collect_all([output.sink], engine="streaming")
+        written = output.finish()
+        plan.files = written.files
+        commit(self.catalog, plan)
+        self.writer = None
+        return written.rows
+
+    def remove(self) -> None:
+        """Removes what was written and not committed."""
+        if self.writer is not None:
+            self.writer.remove_all()
+
+    def _plan(self, token: str, token_key: str) -> Plan:
+        schema = iceberg_schema(REJECT_COLUMNS)
+        return Plan(
+            identifier=(self.of[0], self.of[1] + REJECTS_SUFFIX),
+            token=token,
+            token_key=token_key,
+            expected=None,
+            check_expected=False,
+            properties={"dativo.rejects-of": ".".join(self.of)},
+            files=[],
+            schema=schema,
+            spec=partition_spec((), schema),
+            summary={"dativo.run": token},
+        )

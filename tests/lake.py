@@ -1,0 +1,122 @@
+"""A job's table, driven through the Target protocol alone, and read back as other programs read it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from dativo import connectors
+from dativo.config.asset import Field
+from dativo.config.partition import Partition
+from dativo.receipt import StreamReceipt
+from dativo.state.cursor import Cursor
+from dativo.targets.iceberg.catalog import settings
+from dativo.targets.protocol import Committed, Opened, TableShape, Target, Written
+from tests.project import Project
+
+STARTED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+
+
+class Lake:
+    """The table `default.people` of a project's job, in whatever catalog its `target` block names."""
+
+    def __init__(self, project: Project, target: dict[str, Any] | None = None, job: str = "job") -> None:
+        self.project = project
+        self.job = job
+        project.asset([{"name": "id", "type": "integer"}])
+        project.job(job, target=target or {})
+
+    def target(self, token: str | None = None, started: datetime = STARTED) -> Target:
+        """A fresh target, as a run of the job gets it."""
+        job = self.project.load(self.job)
+        return connectors.target(job, job.streams[0], token or str(uuid.uuid4()), started)
+
+    def load(
+        self,
+        columns: Sequence[Field],
+        rows: pl.DataFrame | dict[str, Any],
+        *,
+        partitioning: Sequence[Partition] = (),
+        properties: dict[str, str] | None = None,
+        cursor: Cursor | None = None,
+        replace: bool = False,
+        token: str | None = None,
+        started: datetime = STARTED,
+    ) -> Committed:
+        """One whole run: open, write, commit."""
+        target = self.target(token, started)
+        target.open(TableShape(tuple(columns), tuple(partitioning), properties or {}))
+        frame = pl.DataFrame(rows) if isinstance(rows, dict) else rows
+        return commit(target, write(target, frame), cursor=cursor, replace=replace)
+
+    def open(self, columns: Sequence[Field], partitioning: Sequence[Partition] = ()) -> Opened:
+        """The stream's place as a run that starts now finds it."""
+        return self.target().open(TableShape(tuple(columns), tuple(partitioning), {}))
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog, opened by pyiceberg alone."""
+        return load_catalog("dativo", **settings(self.project.load(self.job)).properties)
+
+    def table(self, name: str = "default.people") -> Table:
+        return self.catalog.load_table(name)
+
+    def rows(self, name: str = "default.people", where: BooleanExpression | None = None) -> pl.DataFrame:
+        """The table's rows as pyiceberg reads them."""
+        frame = pl.from_arrow(self.table(name).scan(row_filter=where or AlwaysTrue()).to_arrow())
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def data_files(self, name: str = "default.people") -> list[DataFile]:
+        """The data files of the current snapshot."""
+        return [task.file for task in self.table(name).scan().plan_files()]
+
+    def files_on_disk(self) -> set[str]:
+        """Every Parquet file below the warehouse, visible or not."""
+        return {str(p) for p in (self.project.root / ".local" / "warehouse").rglob("*.parquet")}
+
+
+def write(target: Target, frame: pl.DataFrame, spill: Path | None = None) -> Written:
+    """Rows written by a target and not visible yet."""
+    output = target.output(frame.lazy(), spill=spill)
+    pl.collect_all([output.sink], engine="streaming")
+    return output.finish()
+
+
+def commit(
+    target: Target,
+    written: Written,
+    *,
+    cursor: Cursor | None = None,
+    replace: bool = False,
+    receipt: StreamReceipt | None = None,
+) -> Committed:
+    """Written rows made visible, with a receipt that balances."""
+    given = receipt or StreamReceipt(
+        stream="people", table="default.people", status="loaded", extracted=written.rows, loaded=written.rows
+    )
+    return target.commit(written, cursor or Cursor(), "plan", given, replace=replace)
+
+
+def footer_ids(path: str) -> dict[str, int]:
+    """Every column's field id in a data file's footer, by its path in the Parquet schema."""
+    schema = pq.read_schema(path.removeprefix("file://"))
+
+    def walk(field: Any, prefix: str) -> dict[str, int]:
+        name = f"{prefix}{field.name}"
+        found = {name: int(field.metadata[b"PARQUET:field_id"])}
+        for i in range(field.type.num_fields):
+            found |= walk(field.type.field(i), f"{name}.")
+        return found
+
+    return {k: v for field in schema for k, v in walk(field, "").items()}
