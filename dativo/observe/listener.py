@@ -34,3 +34,22 @@ class Silence:
 
     def tick(self) -> None:
         return None
+
+
+class Several:
+    """Tells everything to several listeners."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def event(self, event_type: str, **fields: Any) -> None:
+        for listener in self._listeners:
+            listener.event(event_type, **fields)
+
+    def phase(self, stream: str, phase: str, meter: Meter) -> None:
+        for listener in self._listeners:
+            listener.phase(stream, phase, meter)
+
+    def tick(self) -> None:
+        for listener in self._listeners:
+            listener.tick()

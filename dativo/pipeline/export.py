@@ -12,11 +12,11 @@ from typing import IO, TYPE_CHECKING, Literal
 import msgspec
 
 from dativo import connectors
-from dativo.config.asset import Field
+from dativo.config.asset import Asset, Field
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import TargetError
 from dativo.pipeline.plan import build, privacy_key, stream_columns
-from dativo.pipeline.preview import one_stream, purpose_treatments
+from dativo.pipeline.preview import TextFormat, one_stream, purpose_treatments
 from dativo.pipeline.refuse import refuse_unbuilt
 from dativo.privacy.classify import treatments
 from dativo.sources.protocol import Meter
@@ -62,7 +62,7 @@ def export(
     frame, columns = _from_table(job, chosen, purpose) if origin == "table" else _from_source(job, chosen, purpose)
     if limit is not None:
         frame = frame.head(limit)
-    rows = _write(_shaped(frame, columns, chosen, format), format, out)
+    rows = _write(_shaped(frame, columns, chosen.asset, format), format, out)
     return Exported(
         stream=chosen.name,
         origin=origin,
@@ -114,7 +114,7 @@ def _from_table(job: ResolvedJob, stream: StreamConfig, purpose: str) -> tuple[p
     return rows.select(expressions), columns
 
 
-def _shaped(frame: pl.LazyFrame, columns: Sequence[Field], stream: StreamConfig, format: Format) -> pl.LazyFrame:
+def _shaped(frame: pl.LazyFrame, columns: Sequence[Field], asset: Asset, format: Format) -> pl.LazyFrame:
     """The frame as its format writes it."""
     import polars as pl
 
@@ -124,9 +124,25 @@ def _shaped(frame: pl.LazyFrame, columns: Sequence[Field], stream: StreamConfig,
     if format == "parquet":
         return frame
     if format == "markdown-kv":
-        return frame.select(document(columns, stream.asset) + "\n")
+        return frame.select(document(columns, asset) + "\n")
     change = plain if format == "jsonl" else written
     return frame.select(change(f, pl.col(f.name)).alias(f.name) for f in columns)
+
+
+def text_lines(rows: pl.DataFrame, columns: Sequence[Field], asset: Asset | None, format: TextFormat) -> list[str]:
+    """Rows in memory as the lines (or documents) of a text format."""
+    import io
+
+    assert asset is not None
+    shaped = _shaped(rows.lazy(), columns, asset, format).collect()
+    if format == "markdown-kv":
+        return shaped.to_series().to_list()
+    out = io.StringIO()
+    if format == "jsonl":
+        shaped.write_ndjson(out)
+    else:
+        shaped.write_csv(out)
+    return out.getvalue().splitlines() if format == "jsonl" else [out.getvalue().rstrip("\n")]
 
 
 def _write(frame: pl.LazyFrame, format: Format, out: str | Path | IO[bytes]) -> int:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dativo import connectors
+from dativo.config.asset import Asset, Field
 from dativo.config.privacy import Treatment
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import SourceError, listed
-from dativo.pipeline.plan import StreamPlan, build, privacy_key
+from dativo.pipeline.plan import build, privacy_key
 from dativo.pipeline.refuse import refuse_unbuilt
 from dativo.privacy.classify import treatments
 from dativo.sources.protocol import Meter
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+TextFormat = Literal["jsonl", "csv", "markdown-kv"]
 
 
 @dataclass(slots=True)
@@ -32,8 +36,16 @@ class Preview:
     rejects: pl.DataFrame
     read: int
     rejected: int
+    fields: tuple[Field, ...] = ()
+    asset: Asset | None = None
     masked: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+
+    def lines(self, format: TextFormat) -> list[str]:
+        """The rows as text: JSON lines, CSV lines with a header, or a Markdown-KV document each."""
+        from dativo.pipeline.export import text_lines
+
+        return text_lines(self.rows, self.fields, self.asset, format)
 
 
 def plan(job: ResolvedJob, *, stream: str | None = None, purpose: str = "warehouse") -> pl.LazyFrame:
@@ -79,6 +91,8 @@ def preview(job: ResolvedJob, *, stream: str | None = None, rows: int = 20, show
         rejects=rejects,
         read=read,
         rejected=0 if job.validation_mode == "warn" else bad,
+        fields=built.columns,
+        asset=chosen.asset,
         masked=tuple(hidden),
         notes=list(built.notes),
     )
@@ -107,9 +121,3 @@ def purpose_treatments(job: ResolvedJob, stream: StreamConfig, purpose: str) -> 
 def hidden_columns(job: ResolvedJob, stream: StreamConfig) -> tuple[str, ...]:
     """The columns whose values a preview masks."""
     return tuple(treatments(stream.asset, stream.privacy, "preview", job.file.classification_overrides))
-
-
-def read_plan(job: ResolvedJob, stream: StreamConfig) -> StreamPlan:
-    """The plan of a full load of a stream, with its headers read."""
-    extract = connectors.source(job).read(stream, None, meter=Meter(), full=True)
-    return build(job, stream, extract, "warehouse")

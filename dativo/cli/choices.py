@@ -1,0 +1,29 @@
+"""Options that several commands have, said once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+Job = Annotated[str, typer.Argument(metavar="JOB", help="A job: its file, or its name below jobs/.")]
+Stream = Annotated[str | None, typer.Option("--stream", help="The stream; the job's first one by default.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+ShowPii = Annotated[bool, typer.Option("--show-pii", help="Show personal values as they are.")]
+Mode = Annotated[
+    Literal["self_hosted", "cloud"] | None, typer.Option("--mode", help="Where the run is: cloud mode allows less.")
+]
+Progress = Annotated[
+    Literal["auto", "bar", "log", "json", "none"], typer.Option("--progress", help="How progress is shown.")
+]
+LogFormat = Annotated[
+    Literal["auto", "json", "none"],
+    typer.Option(
+        "--log-format", help="JSON lines on standard error, or no log; auto: JSON in `run` without a terminal."
+    ),
+]
+
+
+def command() -> typer.Typer:
+    """An application of one command, or of several below one name."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

@@ -1,0 +1,57 @@
+"""`dativo export`: rows out of a table, or out of a job's source."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dativo.cli.choices import AsJson, ShowPii, Stream, command
+
+app = command()
+
+
+@app.command()
+def export(
+    job: Annotated[str, typer.Argument(metavar="JOB|TABLE", help="A job, or a table as namespace.table.")],
+    format: Annotated[
+        Literal["markdown-kv", "jsonl", "csv", "parquet"], typer.Option("--format", help="The format.")
+    ] = "jsonl",
+    out: Annotated[Path | None, typer.Option("--out", help="The file to write; standard output by default.")] = None,
+    origin: Annotated[
+        Literal["table", "source"], typer.Option("--from", help="The loaded table, or the job's source.")
+    ] = "table",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="No more than so many rows.")] = None,
+    stream: Stream = None,
+    show_pii: ShowPii = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write rows as Markdown-KV (one document a row), JSON lines, CSV or Parquet.
+
+    Personal values are treated as the privacy purpose `llm` says: redacted by default. With --json a summary is printed
+    (which needs --out). A file is written whole or not at all.
+    """
+    from dativo import export as write
+    from dativo import find_table
+    from dativo.cli.console import plural, print_json, say
+
+    if out is None and (format == "parquet" or as_json):
+        raise typer.BadParameter("name a file with --out", param_hint="--out")
+    resolved, chosen = find_table(job)
+    done = write(
+        resolved,
+        format=format,
+        out=out if out is not None else sys.stdout.buffer,
+        stream=stream or chosen.name,
+        origin=origin,
+        show_pii=show_pii,
+        limit=limit,
+    )
+    if as_json:
+        print_json(done)
+        return
+    say(f"{plural(done.rows, 'row')} of the {origin}" + (f" in {out}" if out is not None else ""))
+    if done.treated:
+        say(f"personal columns treated: {', '.join(done.treated)} (--show-pii writes the values)")

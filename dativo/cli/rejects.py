@@ -1,0 +1,75 @@
+"""`dativo rejects`: the rows that broke their contract."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from dativo.cli.choices import AsJson, Job, ShowPii, Stream, command
+
+app = command()
+
+
+@app.callback()
+def rejects() -> None:
+    """List and show the rows that broke their contract."""
+
+
+@app.command("list")
+def list_(job: Job, as_json: AsJson = False) -> None:
+    """The runs of a job that found rows which break the contract, the newest first."""
+    from dativo import list_rejects
+    from dativo.cli.console import out, print_json, table
+    from dativo.cli.jobs import one_job
+
+    found = list_rejects(one_job(job))
+    if as_json:
+        print_json({"version": 1, "runs": found})
+        return
+    console = out()
+    if not found:
+        console.print("no run of this job has rejects")
+        return
+    made = table("run", "when (UTC)", "stream", "rows", "violations", "what", "rules", right=("rows", "violations"))
+    for entry in found:
+        when = entry.found_at[:19].replace("T", " ")
+        rules = ", ".join(entry.rules[:4]) + (f" … {len(entry.rules) - 4} more" if len(entry.rules) > 4 else "")
+        made.add_row(
+            entry.run[:13], when, entry.stream, f"{entry.rows:,}", f"{entry.violations:,}", entry.action, rules
+        )
+    console.print(made)
+
+
+@app.command("show")
+def show(
+    job: Job,
+    run: Annotated[
+        str | None, typer.Option("--run", help="The run, or the beginning of its token; the newest.")
+    ] = None,
+    rule: Annotated[str | None, typer.Option("--rule", help="Only this rule, as type_mismatch.")] = None,
+    column: Annotated[str | None, typer.Option("--column", help="Only this column.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Violations to show.")] = 50,
+    format: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How they are shown.")] = "table",
+    stream: Stream = None,
+    show_pii: ShowPii = False,
+    as_json: AsJson = False,
+) -> None:
+    """The violations of one run: file, row, column, rule, value; with json and csv the whole record too."""
+    from dativo import show_rejects
+    from dativo.cli.console import out, plural, print_json
+    from dativo.cli.frames import print_frame
+    from dativo.cli.jobs import one_job
+
+    found = show_rejects(one_job(job), stream=stream, run=run, rule=rule, column=column, limit=limit, show_pii=show_pii)
+    if as_json or format == "json":
+        print_json({"version": 1, "violations": found.to_dicts()})
+    elif format == "csv":
+        sys.stdout.write(found.write_csv())
+    else:
+        console = out()
+        print_frame(console, found.drop("run", "record", "action"))
+        token = found["run"][0] if found.height else ""
+        more = f" of run {token}" + (f" (the first {limit}; --limit shows more)" if found.height == limit else "")
+        console.print(f"\n{plural(found.height, 'violation')}{more if found.height else ''}")

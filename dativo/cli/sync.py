@@ -1,0 +1,50 @@
+"""`dativo sync`: run jobs by name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dativo.cli.choices import AsJson, LogFormat, Mode, Progress, command
+
+app = command()
+
+
+@app.command()
+def sync(
+    jobs: Annotated[
+        list[str] | None, typer.Argument(metavar="[JOB]...", help="Files, folders, or names below jobs/.")
+    ] = None,
+    streams: Annotated[
+        str | None, typer.Option("--streams", help="Only these streams of the jobs, separated by commas.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Read no more than so many rows; the cursor stays.")
+    ] = None,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Read everything again and replace the table's rows.")
+    ] = False,
+    mode: Mode = None,
+    progress: Progress = "auto",
+    log_format: LogFormat = "none",
+    as_json: AsJson = False,
+) -> None:
+    """Run jobs: read, enforce the contract, commit to the table.
+
+    Without a job, the jobs of jobs/demo/ run. Exit code 0: all done; 1: done, but rows broke a contract, or some jobs
+    failed; 2: not done.
+    """
+    from dativo import find_jobs
+    from dativo.cli.running import Wishes, run_files
+
+    wishes = Wishes(
+        streams=tuple(s.strip() for s in (streams or "").split(",") if s.strip()),
+        limit=limit,
+        full_refresh=full_refresh,
+        mode=mode,
+        progress=progress,
+        json_logs=log_format == "json",
+        as_json=as_json,
+    )
+    raise typer.Exit(run_files(find_jobs(jobs or []), wishes))

@@ -1,0 +1,95 @@
+"""A run's events as JSON lines: one object a line, with the fields that log collectors look for."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Collection
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any, TextIO
+
+from dativo.config.resolve import ResolvedJob
+from dativo.sources.protocol import Meter
+
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+REDACTED = "[REDACTED]"
+SENSITIVE = re.compile(r"password|token|api_?key|secret|credential", re.IGNORECASE)
+
+_ERRORS = ("_error", "_failed")
+_WARNINGS = ("_warning",)
+_MESSAGES = {
+    "job_started": "Job started",
+    "job_finished": "Job finished",
+    "job_error": "Job failed",
+    "commit_success": "Committed",
+    "state_warning": "The state file could not be written",
+    "interrupting": "Stopping",
+    "config_warning": "Configuration warning",
+}
+
+
+class JsonLog:
+    """Writes the events of one job: timestamp, level, message, module, function, line, tenant, job, event, connector.
+
+    Values of loaded secrets are masked wherever they stand; with the job's `logging.redaction` so are the values of keys
+    that are called like secrets.
+    """
+
+    def __init__(self, job: ResolvedJob, out: TextIO, secrets: Collection[str] = ()) -> None:
+        self._job = job
+        self._out = out
+        self._secrets = sorted((s for s in secrets if s), key=len, reverse=True)
+        self._lowest = LEVELS[job.file.logging.level.upper()]
+
+    def event(self, event_type: str, **fields: Any) -> None:
+        level = _level(event_type)
+        if LEVELS[level] < self._lowest:
+            return
+        caller = _caller()
+        record = {
+            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "level": level,
+            "message": fields.get("error") or _MESSAGES.get(event_type, event_type.replace("_", " ")),
+            "module": caller.f_globals.get("__name__", ""),
+            "function": caller.f_code.co_name,
+            "line": caller.f_lineno,
+            "tenant_id": self._job.tenant_id,
+            "job_name": self._job.name,
+            "event_type": event_type,
+            "connector_type": self._job.source_type,
+            **self._redacted(fields),
+        }
+        text = json.dumps(record, ensure_ascii=False, default=str)
+        for secret in self._secrets:
+            text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], REDACTED)
+        self._out.write(text + "\n")
+        self._out.flush()
+
+    def phase(self, stream: str, phase: str, meter: Meter) -> None:
+        self.event("phase_started", stream=stream, phase=phase)
+
+    def tick(self) -> None:
+        return None
+
+    def _redacted(self, fields: dict[str, Any]) -> dict[str, Any]:
+        if not self._job.file.logging.redaction:
+            return fields
+        return {k: REDACTED if SENSITIVE.search(k) else v for k, v in fields.items()}
+
+
+def _level(event_type: str) -> str:
+    if event_type.endswith(_ERRORS):
+        return "ERROR"
+    if event_type.endswith(_WARNINGS):
+        return "WARNING"
+    return "DEBUG" if event_type == "phase_started" else "INFO"
+
+
+def _caller() -> FrameType:
+    """The frame that told the event, listeners that only pass it on left out."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("dativo.observe"):
+        frame = frame.f_back
+    return frame

@@ -1,0 +1,122 @@
+"""How far a run is: a bar on a terminal, a line of text now and then, or JSON lines. Written to standard error."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+from dativo.sources.protocol import Meter
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+STOPPING = "stopping at the next block; nothing of this stream will be committed (Ctrl-C again kills)"
+
+
+class BarProgress:
+    """One bar a stream, drawn by rich; gone when the run ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress: Progress = _bar(console)
+        self._task: TaskID | None = None
+        self._stream = ""
+        self._meter = Meter()
+        self._started = False
+
+    def event(self, event_type: str, **fields: Any) -> None:
+        if event_type == "interrupting":
+            self._progress.console.print(STOPPING)
+        elif event_type == "job_finished":
+            self.close()
+
+    def phase(self, stream: str, phase: str, meter: Meter) -> None:
+        if not self._started:
+            self._progress.start()
+            self._started = True
+        if self._task is not None and stream != self._stream:
+            self._progress.remove_task(self._task)
+            self._task = None
+        if self._task is None:
+            self._task = self._progress.add_task("", total=None, stream=stream, phase=phase, rows=0, rate="")
+        self._stream, self._meter = stream, meter
+        self._progress.reset(self._task, total=meter.total_bytes or None, stream=stream, phase=phase, rows=0, rate="")
+
+    def tick(self) -> None:
+        if self._task is None:
+            return
+        task = next(t for t in self._progress.tasks if t.id == self._task)
+        seconds = task.elapsed or 0
+        rate = f"{self._meter.rows / seconds:,.0f} rows/s" if seconds > 0.5 and self._meter.rows else ""
+        self._progress.update(self._task, completed=self._meter.bytes, rows=self._meter.rows, rate=rate)
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._started:
+            self._progress.stop()
+            self._started = False
+
+
+def _bar(console: Console) -> Progress:
+    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.fields[stream]}"),
+        TextColumn("{task.fields[phase]}", style="dim"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TextColumn("{task.fields[rate]}", style="dim"),
+        DownloadColumn(binary_units=True),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        refresh_per_second=8,
+    )
+
+
+class LineProgress:
+    """A line when a phase begins, and one every few seconds while it goes on: as text, or as JSON."""
+
+    def __init__(self, out: TextIO, *, as_json: bool, every: float = 5.0) -> None:
+        self._out = out
+        self._json = as_json
+        self._every = every
+        self._stream = self._phase = ""
+        self._meter = Meter()
+        self._begun = self._last = time.monotonic()
+
+    def event(self, event_type: str, **fields: Any) -> None:
+        if event_type == "interrupting":
+            self._say({"event_type": "progress", "stream": self._stream, "phase": "stopping"}, STOPPING)
+
+    def phase(self, stream: str, phase: str, meter: Meter) -> None:
+        self._stream, self._phase, self._meter = stream, phase, meter
+        self._begun = self._last = time.monotonic()
+        self._say(self._facts(), f"{stream}: {phase}")
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        if now - self._last < self._every or not self._stream:
+            return
+        self._last = now
+        meter = self._meter
+        total = f" of {meter.total_bytes / (1 << 20):,.0f}" if meter.total_bytes else ""
+        rate = meter.rows / max(now - self._begun, 0.001)
+        read = f"{meter.rows:,} rows, {meter.bytes / (1 << 20):,.0f}{total} MiB, {rate:,.0f} rows/s"
+        self._say(self._facts(), f"{self._stream}: {self._phase}, {read}")
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "event_type": "progress",
+            "stream": self._stream,
+            "phase": self._phase,
+            "rows": self._meter.rows,
+            "bytes": self._meter.bytes,
+            "total_bytes": self._meter.total_bytes,
+        }
+
+    def _say(self, facts: dict[str, Any], text: str) -> None:
+        self._out.write((json.dumps(facts) if self._json else text) + "\n")
+        self._out.flush()
