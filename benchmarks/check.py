@@ -1,0 +1,69 @@
+"""What measured processes wrote, read back: rows and the sum of an amount column in cents.
+
+Takes a list of requests as JSON on standard input and gives the list of answers:
+
+    {"kind": "parquet", "files": "DIR/**/*.parquet"}           -> {"rows": …, "cents": …}
+    {"kind": "rows", "files": "DIR/rejects.parquet", "of": "line"}  -> {"rows": distinct values of the column}
+    {"kind": "table", "project": "DIR", "name": "default.orders"}   -> {"rows": …, "cents": …, "rejects": …}
+
+A table is read through its catalog: its current snapshot says which data files count.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+
+def main() -> None:
+    """Answers the requests on standard input."""
+    print(json.dumps([_ANSWERS[r["kind"]](r) for r in json.load(sys.stdin)]))
+
+
+def _parquet(request: dict[str, Any]) -> dict[str, int]:
+    return _totals([request["files"]])
+
+
+def _rows(request: dict[str, Any]) -> dict[str, int]:
+    column = request["of"]
+    found = duckdb.execute(f"SELECT count(DISTINCT {column}) FROM read_parquet(?)", [request["files"]]).fetchone()
+    return {"rows": found[0] if found else 0}
+
+
+def _table(request: dict[str, Any]) -> dict[str, int]:
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    local = Path(request["project"]).resolve() / ".local"
+    catalog = SqlCatalog(
+        "dativo", uri=f"sqlite:///{local}/state/bench/catalog.db", warehouse=f"file://{local}/warehouse/bench"
+    )
+    answer = _totals(_files(catalog, request["name"]))
+    rejects = request["name"] + "__rejects"
+    if not catalog.table_exists(rejects):
+        return answer | {"rejects": 0}
+    found = duckdb.execute(
+        "SELECT count(*) FROM (SELECT DISTINCT file, row FROM read_parquet(?))", [_files(catalog, rejects)]
+    ).fetchone()
+    return answer | {"rejects": found[0] if found else 0}
+
+
+def _files(catalog: Any, name: str) -> list[str]:
+    scan = catalog.load_table(name).scan()
+    return [task.file.file_path.removeprefix("file://") for task in scan.plan_files()]
+
+
+def _totals(files: list[str]) -> dict[str, int]:
+    query = "SELECT count(*), coalesce(sum(amount * 100), 0)::BIGINT FROM read_parquet(?)"
+    rows, cents = duckdb.execute(query, [files]).fetchone() or (0, 0)
+    return {"rows": rows, "cents": cents}
+
+
+_ANSWERS = {"parquet": _parquet, "rows": _rows, "table": _table}
+
+
+if __name__ == "__main__":
+    main()
