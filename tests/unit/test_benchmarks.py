@@ -220,6 +220,10 @@ def test_the_page_says_what_the_small_size_is_worth() -> None:
     assert "## Growth" not in text
 
 
+def test_the_page_in_the_repository_is_made_of_the_figures_in_it() -> None:
+    assert page.PAGE.read_text() == page.text(page.kept()), "make it anew: python -m benchmarks.page"
+
+
 def test_the_chart_is_well_formed_and_to_scale() -> None:
     results = {"load": {"dativo": took("dativo", 2), "duckdb": took("DuckDB <3", 4)}}
     drawn = ElementTree.fromstring(chart.draw(document("10m", **results), results, page.TITLES))
