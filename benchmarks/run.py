@@ -36,11 +36,11 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     text = json.dumps(document, indent=1) + "\n"
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(text)
-    elif not given.only:
-        (page.RESULTS / f"{given.size}.json").write_text(text)
+    kept = given.json or (None if given.only else page.RESULTS / f"{given.size}.json")
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(text)
+    if kept and not given.json:
         page.write()
     results = page.results_of(document)
     print(page.plain_table(results))
