@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dativo import DativoError, Listener, Problem, Receipt, ResolvedJob, load_jobs, sync
 from dativo.cli.console import err, out, print_json, say, show_problems
-from dativo.cli.summary import opening, results
+from dativo.cli.summary import opening, results, what_next
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,6 +24,7 @@ class Wishes:
     progress: str = "auto"
     json_logs: bool = False
     as_json: bool = False
+    guide: bool = False
 
 
 def run_files(files: Sequence[Path], wishes: Wishes) -> int:
@@ -53,6 +54,8 @@ def run_files(files: Sequence[Path], wishes: Wishes) -> int:
         )
     else:
         results(receipts, out())
+        if wishes.guide:
+            what_next(receipts, out())
     return code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from dativo import Receipt, ResolvedJob, StreamReceipt
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDE = 132
+MOST_RULES = 12
 
 
 def opening(job: ResolvedJob, full_refresh: bool) -> None:
@@ -41,47 +43,44 @@ def results(receipts: list[Receipt], console: Console) -> None:
     if not streams:
         return
     wide = console.width >= WIDE
-    numbers = ("extracted", "loaded", "rejected", "deduplicated", "files", "bytes", "seconds", "rows/s", "peak memory")
-    columns = ["stream", "", *numbers[:8], *(["peak memory", "snapshot"] if wide else [])]
-    made = table(*[c if wide or c != "deduplicated" else "deduped" for c in columns], right=(*numbers, "deduped"))
+    numbers = ["extracted", "loaded", "rejected", "deduplicated"]
+    numbers += ["files", "bytes", "seconds", "rows/s", "peak memory"] if wide else ["seconds", "rows/s"]
+    made = table("stream", "", *numbers, *(["snapshot"] if wide else []), right=numbers)
     for receipt, stream in streams:
         made.add_row(*_row(receipt, stream, wide))
     console.print()
     console.print(made)
     for receipt, stream in streams:
-        _after(receipt, stream, console, wide)
+        _after(receipt, stream, console)
 
 
 def _row(receipt: Receipt, stream: StreamReceipt, wide: bool) -> list[str]:
     seconds = receipt.seconds
     rate = f"{stream.extracted / seconds:,.0f}" if stream.extracted and seconds else ""
-    counts = [stream.extracted, stream.loaded, stream.rejected, stream.deduplicated, stream.files]
-    row = [
-        stream.stream,
-        _STATUS[stream.status],
-        *(f"{c:,}" for c in counts),
-        size(stream.bytes),
-        f"{seconds:.2f}",
-        rate,
-    ]
-    if wide:
-        row += [size(receipt.peak_memory), str(stream.snapshot_id or "")]
-    return row
+    counts = [f"{c:,}" for c in (stream.extracted, stream.loaded, stream.rejected, stream.deduplicated)]
+    row = [stream.stream, _STATUS[stream.status], *counts]
+    if not wide:
+        return [*row, f"{seconds:.2f}", rate]
+    snapshot = str(stream.snapshot_id or "")
+    memory = size(receipt.peak_memory)
+    return [*row, f"{stream.files:,}", size(stream.bytes), f"{seconds:.2f}", rate, memory, snapshot]
 
 
 _STATUS = {"loaded": "✓", "unchanged": "=", "refused": "✗", "failed": "✗", "interrupted": "✗"}
 
 
-def _after(receipt: Receipt, stream: StreamReceipt, console: Console, wide: bool) -> None:
+def _after(receipt: Receipt, stream: StreamReceipt, console: Console) -> None:
     console.print()
     if stream.status == "unchanged":
-        console.print(f"{stream.table}: nothing new in {plural(stream.files_skipped, 'file')}; no snapshot was made")
+        files = plural(stream.files_skipped, "file")
+        console.print(f"{stream.table}: nothing new in {files}; no snapshot was made", soft_wrap=True)
     elif stream.status == "loaded":
         made = f"snapshot {stream.snapshot_id}" if stream.snapshot_id is not None else "no snapshot: no row is new"
-        memory = "" if wide else f", peak memory {size(receipt.peak_memory)}"
-        console.print(f"{stream.table}: {made}{memory}, run {receipt.run_id}")
+        written = f"{plural(stream.files, 'file')} of {size(stream.bytes)}"
+        console.print(f"{stream.table}: {made}, {written}", soft_wrap=True)
+        console.print(f"run {receipt.run_id}, peak memory {size(receipt.peak_memory)}", soft_wrap=True)
     for note in stream.warnings:
-        console.print(f"note: {cell(note, 500)}")
+        console.print(f"note: {cell(note, 500)}", soft_wrap=True)
     if stream.rules:
         _rules(receipt, stream, console)
     if stream.error:
@@ -89,20 +88,41 @@ def _after(receipt: Receipt, stream: StreamReceipt, console: Console, wide: bool
 
 
 def _rules(receipt: Receipt, stream: StreamReceipt, console: Console) -> None:
-    what = {"warn": "became null", "quarantine": "set aside"}.get(stream.mode, "broke the contract")
-    rows = (
-        f"{plural(stream.violations, 'row')} {what}"
-        if stream.mode != "warn"
-        else f"values of {plural(stream.violations, 'row')} {what}"
-    )
+    rows = plural(stream.violations, "row")
+    what = {"warn": f"values of {rows} became null", "quarantine": f"{rows} set aside"}
+    refused = stream.status == "refused"
+    console.print()
     console.print(
-        f"{rows}:" if stream.status != "refused" else f"{plural(stream.violations, 'row')} broke the contract:"
+        f"{rows} broke the contract:" if refused else f"{what.get(stream.mode, rows + ' broke the contract')}:"
     )
-    made = table("column", "rule", "rows", "example", right=("rows",))
-    for rule in stream.rules[:12]:
-        value = "(no value)" if rule.value is None else repr(cell(rule.value, 40))
-        made.add_row(rule.column or "(record)", rule.rule, f"{rule.count:,}", f"{rule.file} row {rule.row}: {value}")
+    files = {rule.file for rule in stream.rules}
+    made = table("column", "rule", "rows", "example", "row" if len(files) == 1 else "where", right=("rows",))
+    for rule in stream.rules[:MOST_RULES]:
+        value = "" if rule.value is None else repr(cell(rule.value, 40))
+        where = f"{rule.row:,}" if len(files) == 1 else f"{rule.file} row {rule.row:,}"
+        made.add_row(rule.column or "(record)", rule.rule, f"{rule.count:,}", value, where)
     console.print(made)
-    if len(stream.rules) > 12:
-        console.print(f"… and {len(stream.rules) - 12} more rules")
-    console.print(f"\nsee them:  dativo rejects show {receipt.job}")
+    if len(stream.rules) > MOST_RULES:
+        console.print(f"… and {len(stream.rules) - MOST_RULES} more rules")
+    console.print(f"\nsee them:  {program()} rejects show {receipt.job}", soft_wrap=True)
+
+
+def program() -> str:
+    """How the person calls this program."""
+    return os.environ.get("DATIVO_COMMAND", "dativo")
+
+
+def what_next(receipts: list[Receipt], console: Console) -> None:
+    """What to try after the demo."""
+    job = next((r.job for r in receipts if r.status in ("loaded", "unchanged")), None)
+    if job is None:
+        return
+    console.print("\ntry next:")
+    for command, meaning in (
+        (f"show {job}", "the table: rows, columns, snapshots, tags"),
+        (f"preview {job}", "the rows before they are loaded"),
+        (f"export {job} --format markdown-kv --limit 3", "documents for a language model"),
+        (f"plan {job} --explain", "what a run does, column by column"),
+        ("sync", "once more: nothing is new, nothing is written"),
+    ):
+        console.print(f"  {program()} {command:<62}{meaning}" if console.width >= WIDE else f"  {program()} {command}")

@@ -46,5 +46,6 @@ def sync(
         progress=progress,
         json_logs=log_format == "json",
         as_json=as_json,
+        guide=not jobs,
     )
     raise typer.Exit(run_files(find_jobs(jobs or []), wishes))

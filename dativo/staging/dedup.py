@@ -70,7 +70,8 @@ def find(
             if identity:
                 query = _counted(keys, existing) if counted else _any(keys, existing)
                 duplicate = _mask(con, query, first, total) if query else None
-            repeated = {c: _mask(con, _repeats(keys, low, high), first, total) for c, low, high in unique}
+            same = identity and not counted
+            repeated = {c: _mask(con, _repeats(keys, low, high, same), first, total) for c, low, high in unique}
     except duckdb.Error as error:
         raise translated(error) from None
     return Masks(first, duplicate, {c: m for c, m in repeated.items() if m.any()})
@@ -86,10 +87,7 @@ def _any(keys: Path, existing: Path | None) -> str:
     if existing is None:
         return f"SELECT file, row FROM ({rows}) QUALIFY {order} > 1"
     seen = f'SELECT DISTINCT "{LOW}" AS h1, "{HIGH}" AS h2, true AS there FROM {_source(existing)}'
-    return (
-        f"SELECT file, row FROM ({rows}) LEFT JOIN ({seen}) USING (h1, h2) "
-        f"QUALIFY there IS NOT NULL OR {order} > 1"
-    )
+    return f"SELECT file, row FROM ({rows}) LEFT JOIN ({seen}) USING (h1, h2) QUALIFY there IS NOT NULL OR {order} > 1"
 
 
 def _counted(keys: Path, existing: Path | None) -> str | None:
@@ -102,11 +100,15 @@ def _counted(keys: Path, existing: Path | None) -> str | None:
     return f"SELECT file, row FROM ({rows}) JOIN ({seen}) USING (h1, h2) QUALIFY {order} <= copies"
 
 
-def _repeats(keys: Path, low: str, high: str) -> str:
-    return (
+def _repeats(keys: Path, low: str, high: str, same: bool) -> str:
+    """Rows whose value another row has before them; with `same` a row that is that row again repeats nothing."""
+    query = (
         f'SELECT file, row FROM {_source(keys)} WHERE "{low}" IS NOT NULL '
-        f'QUALIFY row_number() OVER (PARTITION BY "{low}", "{high}" ORDER BY file, row) > 1'
+        f'WINDOW w AS (PARTITION BY "{low}", "{high}" ORDER BY file, row) QUALIFY row_number() OVER w > 1'
     )
+    if not same:
+        return query
+    return query + f' AND ("{LOW}" <> first_value("{LOW}") OVER w OR "{HIGH}" <> first_value("{HIGH}") OVER w)'
 
 
 def _mask(con: duckdb.DuckDBPyConnection, query: str, first: pl.Series, total: int) -> pl.Series:

@@ -1,0 +1,61 @@
+# Every recipe is run through `./dev RECIPE` or `uv run just RECIPE`, which puts the project's environment on the PATH.
+
+export UV_PYTHON_DOWNLOADS := "never"
+export PYTHONDONTWRITEBYTECODE := ""
+
+# The list of recipes.
+default:
+    @just --list --unsorted
+
+# Run the demo: a CSV file through its contract into an Iceberg table below .local/.
+demo:
+    @DATIVO_COMMAND="./dev dativo" dativo sync
+
+# Run dativo itself: `./dev dativo show employees_to_iceberg`.
+dativo *arguments:
+    @DATIVO_COMMAND="./dev dativo" dativo {{ arguments }}
+
+# Run all tests; what they need is installed and started by themselves.
+test *arguments:
+    pytest {{ arguments }}
+
+# Run the tests that need no server and take less than a minute.
+test-quick *arguments:
+    pytest -n 2 -m "not server and not slow" {{ arguments }}
+
+# Kill runs at many more random moments than the tests do.
+soak rounds="500":
+    DATIVO_KILLS={{ rounds }} pytest tests/faults/test_kill.py -s
+
+# Start, stop or look at the servers that tests use: `just services up|down|status`. None is needed yet.
+services *arguments:
+    python -m tests.services {{ arguments }}
+
+# Measure dativo beside its rivals: `just bench small|1m|10m|50m`; the results go to docs/benchmarks.md.
+bench size="10m" *arguments:
+    python -m benchmarks.run --size {{ size }} {{ arguments }}
+
+# Check style, formatting and types.
+lint:
+    ruff check .
+    ruff format --check .
+    mypy
+
+# Mend style and formatting.
+format:
+    ruff check --fix .
+    ruff format .
+
+# Write what is generated: JSON schemas, the configuration reference, the demo's data.
+docs:
+    python -m dativo.config.schema
+    python -m dativo.config.reference
+    python data/generate_employees.py
+
+# Build the wheel and the source distribution.
+build:
+    {{ env("UV", "uv") }} build --quiet
+
+# Remove what runs and tests have left: tables, state, caches.
+clean:
+    rm -rf .local/state .local/warehouse .local/staging .local/bench dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
