@@ -16,7 +16,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from dativo import connectors
-from dativo.config.asset import Field
+from dativo.config.field import Field
 from dativo.config.partition import Partition
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
@@ -59,9 +59,12 @@ class Lake:
         frame = pl.DataFrame(rows) if isinstance(rows, dict) else rows
         return commit(target, write(target, frame), cursor=cursor, replace=replace)
 
+    def shape(self, columns: Sequence[Field], partitioning: Sequence[Partition] = ()) -> TableShape:
+        return TableShape(tuple(columns), tuple(partitioning), {})
+
     def open(self, columns: Sequence[Field], partitioning: Sequence[Partition] = ()) -> Opened:
         """The stream's place as a run that starts now finds it."""
-        return self.target().open(TableShape(tuple(columns), tuple(partitioning), {}))
+        return self.target().open(self.shape(columns, partitioning))
 
     @property
     def catalog(self) -> Catalog:

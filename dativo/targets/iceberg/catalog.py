@@ -11,7 +11,7 @@ import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -74,7 +74,7 @@ def _sql(job: ResolvedJob, block: dict[str, Any], make: bool) -> CatalogSettings
         database = folder / "catalog.db"
         if make:
             _make(folder, "the state folder")
-        uri = f"sqlite:///{database}"
+        uri = f"sqlite:///{quote(str(database))}"
     else:
         uri = _absolute_sqlite(str(block["uri"]), Path(job.root), make)
     warehouse = job.target.warehouse or str(Path(job.root) / ".local" / "warehouse" / job.tenant_id)
@@ -92,7 +92,7 @@ def _sql(job: ResolvedJob, block: dict[str, Any], make: bool) -> CatalogSettings
 def sqlite_file(uri: str) -> Path | None:
     """The file of a SQLite catalog; None for other catalogs."""
     match = re.fullmatch(r"sqlite:///(?:file:)?([^?]+)(\?.*)?", uri)
-    return Path(match[1]) if match is not None else None
+    return Path(unquote(match[1])) if match is not None else None
 
 
 def _rest(job: ResolvedJob, block: dict[str, Any]) -> CatalogSettings:
@@ -118,13 +118,13 @@ def _absolute_sqlite(uri: str, root: Path, make: bool) -> str:
             field="target.catalog.uri",
             hint="as `sqlite:///catalog.db`",
         )
-    match = re.fullmatch(r"sqlite:///(?!/|file:)([^?]+)(\?.*)?", uri)
+    match = re.fullmatch(r"sqlite:///(?!file:)([^?]+)(\?.*)?", uri)
     if match is None:
         return uri
-    database = root / match[1]
+    database = root / unquote(match[1])
     if make:
         _make(database.parent, "the catalog's folder")
-    return f"sqlite:///{database}{match[2] or ''}"
+    return f"sqlite:///{quote(str(database))}{match[2] or ''}"
 
 
 def _warehouse(text: str, job: ResolvedJob, make: bool) -> str:

@@ -36,6 +36,8 @@ ROWS_A_GROUP = 128 * 1024
 ROWS_A_GROUP_PARTITIONED = 32 * 1024
 # More partitions than this are not kept open at once: each holds a row group of every column in memory.
 MAX_OPEN = 64
+LONGEST_VALUE = 150
+LONGEST_TEXT = 12  # characters, each of which is at most 12 bytes once it is quoted
 # Zstandard makes columns about this much smaller than they are in memory; measured, corrected by the last file's size.
 MEMORY_RATIO = 3.3
 
@@ -93,17 +95,19 @@ class FileWriter:
     ) -> Output:
         paths: list[Any] = []
         values: dict[str, dict[str, Any]] = {}
-        seen: set[str] = set()
+        numbers: dict[tuple[Any, ...], int] = {}
         constant = self._constant_values()
         number = self.passes
 
         def name(args: Any) -> str:
-            found = {**constant, **dict(zip((p.name for p in parts), args.partition_keys.row(0), strict=True))}
-            folder = self._folder(found)
-            seen.add(folder)
-            if limit is not None and len(seen) > limit:
+            key = args.partition_keys.row(0)
+            ordinal = numbers.setdefault(key, len(numbers))
+            if limit is not None and len(numbers) > limit:
                 raise TooManyPartitions
-            path = f"{folder}{self.token}-{number:03d}-{args.index_in_partition:05d}.parquet"
+            found = {**constant, **dict(zip((p.name for p in parts), key, strict=True))}
+            # Different values may share a folder (null and "null", or by letter case), so the ordinal makes the name.
+            file = f"{self.token}-{number:03d}-{ordinal:05d}-{args.index_in_partition:05d}.parquet"
+            path = self._folder(found) + file
             values[path] = found
             return path
 
@@ -179,7 +183,7 @@ class FileWriter:
         return {p.name: day_value(p, self.constant[p.column]) for p in self.parts if p.column in self.constant}
 
     def _folder(self, values: dict[str, Any]) -> str:
-        return "".join(f"{quote(p.name, safe='')}={quote(shown(p, values[p.name]), safe='')}/" for p in self.parts)
+        return "".join(f"{quote(p.name, safe='')[:100]}={_short(shown(p, values[p.name]))}/" for p in self.parts)
 
     def _written(self, paths: Sequence[Any], values: Callable[[str], dict[str, Any]]) -> Written:
         written = Written()
@@ -231,3 +235,9 @@ class FileWriter:
 
 def _paths(callbacks: list[Any]) -> list[Any]:
     return [path for args in callbacks for path in args.paths]
+
+
+def _short(value: str) -> str:
+    """A partition value as a folder name that every file system takes: at most 255 bytes together with the column's."""
+    name = quote(value, safe="")
+    return name if len(name) <= LONGEST_VALUE else quote(value[:LONGEST_TEXT], safe="") + "..."
