@@ -46,14 +46,16 @@ def draw(document: Mapping[str, Any], results: Mapping[str, Mapping[str, Measure
         body += _bars(results[name], y)
         y += _STEP * len(results[name]) + _GROUP_GAP
     height = y + 52
-    rows, size = document["rows"], document["bytes"]
-    head = f"{rows:,} rows x 12 columns, a CSV file of {size / 1e9:.2f} GB"
+    head = f"{document['rows']:,} rows x 12 columns, {file_size(document['bytes'])} of CSV"
     note = (
         f"Whole processes from start to end, median of {document['repeat']}: shorter is better. "
         "Bars are to scale within a group; memory is the peak."
     )
+    caveat = "dativo alone checks a contract and commits a table; the others write files."
+    if "dlt_iceberg" in results.get("load", {}):
+        caveat = "dativo alone checks a contract; it and dlt to Iceberg commit a table, the others write files."
     if document["size"] == "small":
-        head += " (small: mostly starting up)"
+        caveat = "At this size most of the time is starting up. " + caveat
     machine = document["machine"]
     foot = f"{machine['processor']}, {machine['cores']} cores, {machine['memory']}; {document['date']}"
     return "\n".join(
@@ -65,12 +67,7 @@ def draw(document: Mapping[str, Any], results: Mapping[str, Mapping[str, Measure
             _text(_MARGIN, 38, head, "title"),
             _text(_MARGIN, 60, note, "quiet"),
             *body,
-            _text(
-                _MARGIN,
-                height - 36,
-                "Only dativo, and dlt to Iceberg, commit a table; only dativo checks a contract.",
-                "quiet",
-            ),
+            _text(_MARGIN, height - 36, caveat, "quiet"),
             _text(_MARGIN, height - 18, foot, "quiet"),
             "</svg>\n",
         ]
@@ -103,6 +100,11 @@ def seconds(value: float) -> str:
     if value < 1:
         return f"{value * 1000:.0f} ms"
     return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+
+
+def file_size(value: float) -> str:
+    """Bytes as the sizes of files are told."""
+    return f"{value / 1e9:.2f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
 
 
 def memory(value: float) -> str:

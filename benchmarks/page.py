@@ -110,6 +110,11 @@ def _size(size: str, document: Mapping[str, Any]) -> Iterator[str]:
     machine = document["machine"]
     yield f"## {NAMES[size]}"
     yield ""
+    if document["load_average_before"] > int(machine["cores"]) / 4:
+        yield (
+            "**Other work ran on the machine at the time.** Seconds are longer than they need be; ratios and memory count."
+        )
+        yield ""
     if size == "small":
         yield (
             "**This size is for automated checks.** Starting Python and importing the libraries is most of every figure "

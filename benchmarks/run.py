@@ -63,10 +63,10 @@ def _arguments() -> argparse.Namespace:
 def measured(size: str, repeat: int, dlt: bool | None, names: list[str]) -> dict[str, Any]:
     """The figures of a size as they are kept: see page.py for what is in them."""
     with_dlt = (size == "1m" if dlt is None else dlt) and size in ("1m", "10m") and "load" in names
+    load_before = os.getloadavg()[0]
     chosen = {n: s for n, s in SCENARIOS.items() if n in names and size in s.sizes}
     bench = Bench(BENCH, environments.core(), environments.dlt() if with_dlt else None)
     _inputs(bench, SIZES[size], chosen)
-    load_before = os.getloadavg()[0]
     found = {name: _scenario(bench, size, name, scenario, repeat) for name, scenario in chosen.items()}
     return {
         "format": 1,

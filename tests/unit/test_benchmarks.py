@@ -220,6 +220,12 @@ def test_the_page_says_what_the_small_size_is_worth() -> None:
     assert "## Growth" not in text
 
 
+def test_the_page_says_when_other_work_ran_beside() -> None:
+    quiet = document("small", load={"dativo": took("dativo", 1)})
+    assert "Other work" not in page.text({"small": quiet})
+    assert "Other work" in page.text({"small": quiet | {"load_average_before": 1.5}})
+
+
 def test_the_page_in_the_repository_is_made_of_the_figures_in_it() -> None:
     assert page.PAGE.read_text() == page.text(page.kept()), "make it anew: python -m benchmarks.page"
 
