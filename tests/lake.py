@@ -33,6 +33,7 @@ class Lake:
     def __init__(self, project: Project, target: dict[str, Any] | None = None, job: str = "job") -> None:
         self.project = project
         self.job = job
+        self.columns = (Field(name="id", kind="long"),)
         project.asset([{"name": "id", "type": "integer"}])
         project.job(job, target=target or {})
 
@@ -58,6 +59,11 @@ class Lake:
         target.open(TableShape(tuple(columns), tuple(partitioning), properties or {}))
         frame = pl.DataFrame(rows) if isinstance(rows, dict) else rows
         return commit(target, write(target, frame), cursor=cursor, replace=replace)
+
+    @staticmethod
+    def frame(ids: list[int]) -> pl.DataFrame:
+        """Rows of the table's one column."""
+        return pl.DataFrame({"id": ids}, schema={"id": pl.Int64})
 
     def shape(self, columns: Sequence[Field], partitioning: Sequence[Partition] = ()) -> TableShape:
         return TableShape(tuple(columns), tuple(partitioning), {})
