@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from msgspec import inspect
+from typing import Any
 
 from dativo.config.nodes import Node
 from dativo.config.scalars import resolve_scalar
+from dativo.config.shapes import Type
+
+_NARROW = ("null", "bool", "int", "float", "struct")
 
 
-def fits(node: Node, info: inspect.Type) -> bool:
+def resolved(node: Node) -> Any:
+    """A scalar's value; text is read as if it stood without quotes, because variables and people put quotes on numbers."""
+    return resolve_scalar(node.value) if isinstance(node.value, str) else node.value
+
+
+def fits(node: Node, type_: Type) -> bool:
     """Whether a value of this shape can be meant for a member of a union."""
-    if isinstance(info, inspect.AnyType):
+    if type_.kind == "any":
         return True
-    if isinstance(info, inspect.StructType | inspect.DictType):
+    if type_.kind in ("struct", "map"):
         return node.kind == "map"
-    if isinstance(info, inspect.ListType | inspect.VarTupleType):
+    if type_.kind in ("list", "tuple"):
         return node.kind == "list"
     if node.kind != "scalar":
         return False
-    if node.is_null() or isinstance(info, inspect.NoneType):
-        return node.is_null() and isinstance(info, inspect.NoneType)
-    value = resolve_scalar(node.value) if isinstance(node.value, str) else node.value
-    if isinstance(info, inspect.BoolType):
+    if node.is_null() or type_.kind == "null":
+        return node.is_null() and type_.kind == "null"
+    value = resolved(node)
+    if type_.kind == "bool":
         return isinstance(value, bool)
-    if isinstance(info, inspect.IntType):
-        return isinstance(value, int) and not isinstance(value, bool)
-    if isinstance(info, inspect.FloatType):
-        return isinstance(value, int | float) and not isinstance(value, bool)
+    if type_.kind in ("int", "float"):
+        return isinstance(value, int if type_.kind == "int" else (int, float)) and not isinstance(value, bool)
     return True
 
 
-def preference(node: Node, info: inspect.Type) -> int:
+def preference(node: Node, type_: Type) -> int:
     """Which fitting member of a union is taken: the narrowest, but text for what was written in quotes."""
-    if isinstance(info, inspect.StrType | inspect.LiteralType):
+    if type_.kind in ("text", "literal"):
         return 3 if node.plain else 0
-    order = (inspect.NoneType, inspect.BoolType, inspect.IntType, inspect.FloatType, inspect.StructType)
-    return next((i for i, kind in enumerate(order) if type(info) is kind), 2)
-
-
-def takes_null(info: inspect.Type) -> bool:
-    return isinstance(info, inspect.AnyType | inspect.NoneType) or (
-        isinstance(info, inspect.UnionType) and info.includes_none
-    )
+    return _NARROW.index(type_.kind) if type_.kind in _NARROW else 2

@@ -14,34 +14,37 @@ from dativo.config.environment import Environment
 from dativo.config.nodes import Node
 from dativo.config.reading import Reading
 
-VARIABLES = re.compile(
-    r"(?:AWS_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|REGION|DEFAULT_REGION)"
-    r"|S3_(?:ENDPOINT|BUCKET|PREFIX|REGION)|MINIO_(?:ENDPOINT|BUCKET|ACCESS_KEY|SECRET_KEY)|NESSIE_(?:URI|REF|BRANCH)"
-    r"|PG(?:HOST|PORT|DATABASE|USER|PASSWORD|SSLMODE)|POSTGRES_(?:HOST|PORT|DB|USER|PASSWORD)"
-    r"|MYSQL_(?:HOST|PORT|DATABASE|DB|USER|PASSWORD)|SQLITE_DATABASE_PATH|STRIPE_API_KEY|HUBSPOT_(?:API_KEY|TOKEN)"
-    r"|AZURE_STORAGE_(?:ACCOUNT_NAME|ACCOUNT_KEY|CONTAINER)|GDRIVE_CREDENTIALS_PATH|GSHEETS_CREDENTIALS_PATH"
-    r"|GOOGLE_(?:APPLICATION_CREDENTIALS|CLOUD_PROJECT)|OPENMETADATA_(?:API_URL|AUTH_TOKEN)"
-    r"|DATABRICKS_(?:WORKSPACE_URL|ACCESS_TOKEN|CATALOG|WAREHOUSE_ID))\Z"
-)
+VARIABLES = frozenset({
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
+    "S3_ENDPOINT", "S3_BUCKET", "S3_PREFIX", "S3_REGION", "MINIO_ENDPOINT", "MINIO_BUCKET", "MINIO_ACCESS_KEY",
+    "MINIO_SECRET_KEY", "NESSIE_URI", "NESSIE_REF", "NESSIE_BRANCH", "PGHOST", "PGPORT", "PGDATABASE", "PGUSER",
+    "PGPASSWORD", "PGSSLMODE", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD",
+    "MYSQL_HOST", "MYSQL_PORT", "MYSQL_DATABASE", "MYSQL_DB", "MYSQL_USER", "MYSQL_PASSWORD", "SQLITE_DATABASE_PATH",
+    "STRIPE_API_KEY", "HUBSPOT_API_KEY", "HUBSPOT_TOKEN", "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_CONTAINER", "GDRIVE_CREDENTIALS_PATH", "GSHEETS_CREDENTIALS_PATH", "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_PROJECT", "OPENMETADATA_API_URL", "OPENMETADATA_AUTH_TOKEN", "DATABRICKS_WORKSPACE_URL",
+    "DATABRICKS_ACCESS_TOKEN", "DATABRICKS_CATALOG", "DATABRICKS_WAREHOUSE_ID",
+})  # fmt: skip
 
-_PATHS = re.compile(
-    r"(?:source_connector_path|target_connector_path|asset_path|assets?(?:_paths)?\[\d+\]"
-    r"|source\.files\[\d+\]\.(?:path|file|file_path)|source\.incremental\.state_path|source\.custom_reader"
-    r"|source\.connection(?:\.sqlite)?\.database_path|target\.custom_writer|target\.warehouse|target\.export\.out"
-    r"|target\.catalog\.(?:uri|warehouse))\Z"
-)
+# Settings that name files of this machine; positions in lists are left out.
+_PATHS = frozenset({
+    "source_connector_path", "target_connector_path", "asset_path", "assets", "asset_paths", "source.files.path",
+    "source.files.file", "source.files.file_path", "source.incremental.state_path", "source.custom_reader",
+    "source.connection.database_path", "target.custom_writer", "target.warehouse", "target.export.out",
+    "target.catalog.uri", "target.catalog.warehouse",
+})  # fmt: skip
 
 
 def cloud_environment(environment: Environment) -> Environment:
     """The part of an environment that a configuration may read in cloud mode: never a `.env` file."""
-    values = [{k: v for k, v in found.items() if VARIABLES.match(k)} for found in environment.values[:1]]
+    values = [{k: v for k, v in found.items() if k in VARIABLES} for found in environment.values[:1]]
     return Environment(list(values), ["the variables of the connectors (cloud mode reads no others)"])
 
 
 def check_paths(node: Node, prefix: str, reading: Reading) -> None:
     """Notes the paths below a node that lead out of the project."""
     for field, found in node.walk(prefix):
-        if found.kind != "scalar" or not isinstance(found.value, str) or not _PATHS.match(field):
+        if found.kind != "scalar" or not isinstance(found.value, str) or re.sub(r"\[\d+\]", "", field) not in _PATHS:
             continue
         text = _local(found.value)
         if text is not None and not _inside(text, reading):

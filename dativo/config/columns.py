@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
-from dativo.config.asset_file import FieldEntry, FieldItem
+from dativo.config.asset_file import FieldEntry, FieldItem, Scalar
 from dativo.config.field import Field
 from dativo.config.nodes import Node
 from dativo.config.problems import Problems
 from dativo.config.types import DEFAULT_DECIMAL, KNOWN, TypeName, has_time, parse_type, refine, strftime_of
 from dativo.errors import Mark, listed, nearest, one_slip
+
+V = TypeVar("V")
+
+# Look-around, atomic groups and back-references: what makes matching slow, and what RE2 leaves out for that.
+_NOT_RE2 = re.compile(r"(?<!\\)(?:\\\\)*(\(\?(?:=|!|<=|<!|>)|\\[1-9]|\(\?P=\w+\))")
 
 
 def read_columns(entries: Sequence[FieldEntry], schema: Node, problems: Problems) -> tuple[Field, ...] | None:
@@ -22,12 +29,12 @@ def read_columns(entries: Sequence[FieldEntry], schema: Node, problems: Problems
         reader.field(entry, node, f"schema[{position}]")
         for position, (entry, node) in enumerate(zip(entries, schema.value, strict=True))
     ]
-    _check_distinct(fields, schema, own)
+    _check_distinct(fields, schema, "schema", own)
     problems.extend(own.found)
     return None if own.errors() else tuple(fields)
 
 
-def _check_distinct(fields: list[Field], schema: Node, problems: Problems) -> None:
+def _check_distinct(fields: Sequence[Field], schema: Node, path: str, problems: Problems) -> None:
     """Notes columns of one name, and source columns that feed two."""
     seen: dict[str, Mark] = {}
     sources: dict[str, str] = {}
@@ -38,7 +45,7 @@ def _check_distinct(fields: list[Field], schema: Node, problems: Problems) -> No
             problems.add(
                 f"the column '{field.name}' stands twice",
                 mark,
-                f"schema[{position}].name",
+                f"{path}[{position}].name",
                 f"it stands first in line {seen[folded].line}; letter case does not tell columns apart",
             )
         elif field.source_name in sources:
@@ -46,10 +53,20 @@ def _check_distinct(fields: list[Field], schema: Node, problems: Problems) -> No
                 f"'{field.name}' and '{sources[field.source_name]}' are both fed by the source column "
                 f"'{field.source_name}'",
                 node.mark_of("physicalName"),
-                f"schema[{position}].physicalName",
+                f"{path}[{position}].physicalName",
             )
         seen.setdefault(folded, mark)
         sources.setdefault(field.source_name, field.name)
+
+
+def _as_meant(value: V | None, node: Node | None, field: Field) -> V | str | None:
+    """A value of the contract as it is written where the column holds no flags and no whole or binary numbers.
+
+    YAML makes `no` a flag and 1.10 a number that ends in 1; in a column of text they are `no` and `1.10`.
+    """
+    if value is None or node is None or not node.plain or field.kind in ("boolean", "long", "double"):
+        return value
+    return node.text
 
 
 class _ColumnReader:
@@ -73,19 +90,39 @@ class _ColumnReader:
             unique=entry.unique,
             classification=",".join(classes) if isinstance(classes, list) else classes,
             description=entry.description,
-            default=entry.default,
+            default=_as_meant(entry.default, node.get("default"), field),
             formats=formats,
             null_values=tuple(entry.null_values) if entry.null_values is not None else None,
-            enum=tuple(entry.enum) if entry.enum is not None else None,
-            pattern=entry.pattern,
-            minimum=entry.minimum,
-            maximum=entry.maximum,
+            enum=self.enum(entry, node, field),
+            pattern=self.pattern(entry.pattern, node, path),
+            minimum=_as_meant(entry.minimum, node.get("minimum"), field),
+            maximum=_as_meant(entry.maximum, node.get("maximum"), field),
             minimum_exclusive=entry.exclusive_minimum,
             maximum_exclusive=entry.exclusive_maximum,
             min_length=entry.min_length,
             max_length=entry.max_length,
             mark=node.mark,
         )
+
+    def enum(self, entry: FieldEntry, node: Node, field: Field) -> tuple[Scalar, ...] | None:
+        """The values that are allowed, each as the column's type reads it."""
+        block = node.get("enum")
+        if entry.enum is None or block is None:
+            return None
+        pairs = zip(entry.enum, block.value, strict=True)
+        return tuple(v for v in (_as_meant(value, child, field) for value, child in pairs) if v is not None)
+
+    def pattern(self, pattern: str | None, node: Node, path: str) -> str | None:
+        """A regular expression; one that RE2 cannot run is noted."""
+        found = _NOT_RE2.search(pattern) if pattern is not None else None
+        if found is not None:
+            self.problems.add(
+                f"the pattern uses '{found[1]}', which RE2 does not know",
+                node.mark_of("pattern"),
+                f"{path}.pattern",
+                "write it without look-around and back-references",
+            )
+        return pattern
 
     def required(self, entry: FieldEntry, node: Node, path: str) -> bool:
         """Whether null is a violation, by `required` or its inverse `nullable`."""
@@ -134,6 +171,7 @@ class _ColumnReader:
                 self.field(child, child_node, f"{path}.properties[{i}]")
                 for i, (child, child_node) in enumerate(zip(entry.properties, properties.value, strict=True))
             )
+            _check_distinct(inner, properties, f"{path}.properties", self.problems)
             return Field(name=name, kind="struct", fields=inner, mark=node.mark)
         return Field(name=name, kind=named.kind, mark=node.mark)
 

@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from msgspec import inspect
-
 from dativo.config.nodes import Node
+from dativo.config.shapes import Type, shape
 from dativo.errors import nearest
 
+_NOUNS = {"text": "text", "bool": "true or false", "int": "a whole number", "float": "a number", "map": "a map"}
+_PLURALS = {
+    "text": "texts", "int": "whole numbers", "float": "numbers", "map": "maps", "struct": "maps", "list": "lists"
+}  # fmt: skip
 
-def limits_text(info: Any) -> str:
-    parts = [(">=", info.ge), (">", info.gt), ("<=", info.le)]
-    return "".join(f" {sign} {limit:g}" for sign, limit in parts if limit is not None)
 
-
-def label(info: inspect.Type) -> str:
+def label(type_: Type) -> str:
     """What a type is called in a message."""
-    if isinstance(info, inspect.Metadata):
-        return label(info.type)
-    if isinstance(info, inspect.LiteralType):
-        return "one of " + ", ".join(f"'{v}'" for v in info.values)
-    if isinstance(info, inspect.UnionType):
-        return " or ".join(dict.fromkeys(label(t) for t in info.types if not isinstance(t, inspect.NoneType)))
-    if isinstance(info, inspect.ListType | inspect.VarTupleType):
-        return f"a list of {plural(label(info.item_type))}"
-    if isinstance(info, inspect.StructType):
-        names = [f.encode_name for f in info.fields if f.required] or [f.encode_name for f in info.fields][:4]
-        return "with " + ", ".join(names)
-    return _NOUNS.get(type(info), "a value")
+    if type_.kind == "literal":
+        return "one of " + ", ".join(f"'{v}'" for v in type_.values)
+    if type_.kind == "union":
+        return " or ".join(dict.fromkeys(label(m) for m in type_.members if m.kind != "null"))
+    if type_.kind in ("list", "tuple") and type_.item is not None:
+        return f"a list of {plural(type_.item)}"
+    if type_.kind == "struct" and type_.struct is not None:
+        settings = shape(type_.struct).settings
+        keys = [k for k, s in settings.items() if s.required] or list(settings)[:4]
+        return f"a map with {', '.join(keys)}"
+    return _NOUNS.get(type_.kind, "a value") + type_.limits
 
 
-_NOUNS: dict[type, str] = {
-    inspect.StrType: "text",
-    inspect.BoolType: "true or false",
-    inspect.IntType: "a whole number",
-    inspect.FloatType: "a number",
-    inspect.DictType: "a map",
-    inspect.NoneType: "null",
-}
-
-
-def plural(label: str) -> str:
-    return {"a whole number": "whole numbers", "a number": "numbers", "a map": "maps"}.get(
-        label, f"maps {label}" if label.startswith("with ") else label
-    )
+def plural(type_: Type) -> str:
+    """What several of a type are called."""
+    if type_.kind == "union":
+        return " or ".join(dict.fromkeys(plural(m) for m in type_.members if m.kind != "null"))
+    return "values, each " + label(type_) if type_.kind == "literal" else _PLURALS.get(type_.kind, "values")
 
 
 def shown(node: Node) -> str:
+    """A value as a message may show it: with variables as they are written, never what they hold."""
     if node.kind != "scalar":
         return f"a {node.kind}"
     if node.value is None:
@@ -57,5 +45,6 @@ def shown(node: Node) -> str:
 
 
 def missing_hint(node: Node, name: str) -> str:
+    """Where a key of a like name stands, when a required one does not."""
     guess = nearest(name, node.value)
     return f"there is '{guess}' in line {node.keys[guess].line}: is it meant?" if guess and guess != name else ""

@@ -10,6 +10,7 @@ from dativo.config import paths
 from dativo.config.asset import Asset, read_asset
 from dativo.config.documents import DocumentError, load
 from dativo.config.nodes import Node
+from dativo.config.odcs import is_native, object_names
 from dativo.config.policy import PolicyFile, check_asset
 from dativo.config.problems import Problems
 from dativo.config.recipe import Recipe, read_recipe
@@ -90,15 +91,27 @@ class Library:
 
     def asset(self, path: Path, object: str | None, tenant: str, problems: Problems) -> Asset | None:
         """The contract in a file; `object` chooses among the objects of a native one."""
+        node = self.document(path, problems)
+        if node is None:
+            return None
 
         def read(own: Problems) -> Asset | None:
-            node = self.document(path, own)
-            asset = read_asset(node, own, object=object, tenant=tenant) if node is not None else None
+            asset = read_asset(node, own, object=object, tenant=tenant)
             if asset is not None and self.policy is not None:
                 check_asset(self.policy, asset, own, strict=self.strict)
             return asset
 
-        return self._once(("asset", self.real(path), object, tenant), read, problems)
+        chosen = object if is_native(node) else None
+        return self._once(("asset", self.real(path), chosen, tenant), read, problems)
+
+    def contract(self, path: Path, problems: Problems) -> list[Asset]:
+        """Every contract in a file by itself: one, or one for each object of a native contract."""
+        node = self.document(path, problems)
+        names: list[str | None] = [None]
+        if node is not None and is_native(node):
+            names = [*object_names(node)] or [None]
+        found = [self.asset(path, name, "", problems) for name in names]
+        return [asset for asset in found if asset is not None]
 
     def real(self, path: Path) -> Path:
         """The path without links and `..`: two names of one file are one file."""

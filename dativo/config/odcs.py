@@ -6,15 +6,20 @@ Source of the names: the standard's JSON schema, tag v3.0.2.
 
 from __future__ import annotations
 
-from typing import cast
-
 from dativo.config.nodes import Node, map_of, scalar_of
 from dativo.config.problems import Problems
 from dativo.config.types import has_time, strftime_of
 from dativo.errors import listed
 
-REQUIRED = ("version", "apiVersion", "kind", "id", "status")
+# `version` too, but that is required of every contract.
+REQUIRED = ("apiVersion", "kind", "id", "status")
 
+_EXAMPLES = {
+    "apiVersion": "as `apiVersion: v3.0.2`",
+    "kind": "write `kind: DataContract`",
+    "id": "a name that stays, as a UUID",
+    "status": "as `status: active`",
+}
 _RENAMED = {
     "primaryKey": "primary_key",
     "name": "name",
@@ -33,6 +38,7 @@ _OPTIONS = {
     "minimum": "minimum",
     "maximum": "maximum",
 }
+_ITEM = ("type", "physicalType", "items", "properties")
 _KEPT = (
     "apiVersion",
     "kind",
@@ -64,7 +70,7 @@ def flattened(node: Node, object: str | None, problems: Problems) -> Node | None
     """The contract's chosen object as a flat document, or None when it cannot be chosen."""
     for name in REQUIRED:
         if node.get(name) is None:
-            problems.add(f"'{name}' is required by ODCS", node.mark, name)
+            problems.add(f"'{name}' is required by ODCS", node.mark, name, _EXAMPLES[name])
     chosen = _choose(node, object, problems)
     if chosen is None:
         return None
@@ -75,40 +81,68 @@ def flattened(node: Node, object: str | None, problems: Problems) -> Node | None
         if found is not None:
             entries[name] = found
     entries.update({k: v for k, v in node.value.items() if k not in _STANDARD and k not in entries})
-    entries["name"] = node.get("name") or chosen.get("physicalName") or chosen.value["name"]
+    # Tables of one contract must not share its name.
+    entries["name"] = (node.get("name") if len(object_names(node)) == 1 else None) or chosen.value["name"]
     entries.setdefault("object", chosen.value["name"])
-    owner = _owner(node.get("team")) or custom.get("owner")
+    team = node.get("team")
+    owner = _owner(team) or custom.get("owner")
     if owner is not None:
         entries["team"] = map_of({"owner": owner}, owner.mark)
+    elif team is not None and team.kind == "map":
+        entries["team"] = team
     properties = chosen.value["properties"]
-    entries["schema"] = Node("list", [_column(p) for p in properties.value if p.kind == "map"], properties.mark)
+    entries["schema"] = _columns(properties)
     partitioning = _partitioning(properties)
     if partitioning and "target" not in entries:
         entries["target"] = map_of({"partitioning": Node("list", partitioning, properties.mark)}, properties.mark)
     return map_of(entries, node.mark, {k: node.keys.get(k, v.mark) for k, v in entries.items()})
 
 
+def object_names(node: Node) -> list[str]:
+    """The names of a native contract's objects."""
+    return [name.text for e in _objects(node) if (name := e.get("name")) is not None]
+
+
+def _objects(node: Node) -> list[Node]:
+    return [e for e in node.value["schema"].value if e.get("properties") is not None]
+
+
 def _choose(node: Node, object: str | None, problems: Problems) -> Node | None:
-    candidates = [e for e in node.value["schema"].value if e.kind == "map" and e.get("properties") is not None]
-    usable = [e for e in candidates if e.get("name") is not None and e.value["properties"].kind == "list"]
-    if len(usable) != len(candidates):
-        problems.add("every object of 'schema' needs a name and a list of properties", node.mark_of("schema"), "schema")
+    usable: list[Node] = []
+    for position, entry in enumerate(_objects(node)):
+        name, properties = entry.get("name"), entry.value["properties"]
+        if name is None or not name.text or properties.kind != "list" or not properties.value:
+            problems.add(
+                "every object of 'schema' needs a name and a list of properties",
+                entry.mark,
+                f"schema[{position}]",
+                "as `- {name: orders, properties: [{name: id, logicalType: integer}]}`",
+            )
+        else:
+            usable.append(entry)
+    if len(usable) != len(_objects(node)):
         return None
-    names = [e.value["name"].text for e in usable]
-    entry: Node
     for entry in usable:
         physical = entry.get("physicalName")
         if object and object in (entry.value["name"].text, physical.text if physical else None):
             return entry
     if len(usable) == 1:
-        return cast(Node, usable[0])
+        return usable[0]
     problems.add(
-        f"the contract has {len(usable)} objects and none is called '{object}'",
+        f"the contract has {len(usable)} objects and "
+        + (f"none is called '{object}'" if object else "the job names none of them"),
         node.mark_of("schema"),
         "schema",
-        f"set the job's object to one of: {listed(names)}",
+        f"set the job's object to one of: {listed(object_names(node))}",
     )
     return None
+
+
+def _columns(properties: Node) -> Node:
+    """Properties as flat columns; what is none is left for decoding to refuse."""
+    if properties.kind != "list":
+        return properties
+    return Node("list", [_column(p) if p.kind == "map" else p for p in properties.value], properties.mark)
 
 
 def _column(node: Node) -> Node:
@@ -130,11 +164,12 @@ def _column(node: Node) -> Node:
                 kind = scalar_of("timestamp", form.mark)
     entries["type"] = kind
     if node.get("properties") is not None:
-        inner = node.value["properties"]
-        entries["properties"] = Node("list", [_column(p) for p in inner.value if p.kind == "map"], inner.mark)
-    if node.get("items") is not None and node.value["items"].kind == "map":
-        entries["items"] = _column(node.value["items"])
-    return map_of(entries, node.mark, {k: node.keys.get(k, v.mark) for k, v in entries.items()})
+        entries["properties"] = _columns(node.value["properties"])
+    items = node.get("items")
+    if items is not None and items.kind == "map":
+        inner = _column(items)
+        entries["items"] = inner.having({k: v for k, v in inner.value.items() if k in _ITEM})
+    return node.having(entries)
 
 
 def _exclusive(entries: dict[str, Node], bound: Node | None, ours: str) -> None:

@@ -65,7 +65,12 @@ class Resolver:
         return self.library.recipe(path, self.problems)
 
     def asset(self, path: Path, object: str | None = None, tenant: str = "") -> Asset | None:
-        """The contract in a file; `object` chooses among the objects of a native one."""
+        """The contract in a file; `object` chooses among the objects of a native one.
+
+        Without `object` all of them are read, and the first is given.
+        """
+        if object is None:
+            return next(iter(self.library.contract(path, self.problems)), None)
         return self.library.asset(path, object, tenant, self.problems)
 
     def check_names(self, jobs: list[ResolvedJob]) -> None:
