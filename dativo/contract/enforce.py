@@ -20,6 +20,7 @@ from dativo.config.job import ValidationMode
 from dativo.contract.cast import from_text, is_given, lanes
 from dativo.contract.dtypes import polars_type
 from dativo.contract.rules import MISMATCH, MISSING, default_literal, value_rules
+from dativo.contract.shown import as_text, plain
 from dativo.contract.text import TextRules
 from dativo.errors import ContractError, SourceError, listed, nearest
 
@@ -68,6 +69,7 @@ class Enforced:
     extra: tuple[str, ...]
     flags: list[tuple[str, str, pl.Expr, pl.Expr]]
     notes: list[str] = field(default_factory=list)
+    dtypes: dict[str, pl.DataType] = field(default_factory=dict)
 
     def value(self, name: str) -> pl.Expr:
         """A contract column's value as it is loaded."""
@@ -81,7 +83,7 @@ class Enforced:
         """The columns of an accepted row, in order."""
         found = {f.name: self.value(f.name) for f in self.asset.fields}
         if self.mode == "warn":
-            found.update({name: pl.col(name).cast(pl.String).alias(name) for name in self.extra})
+            found.update({n: as_text(pl.col(n), self.dtypes.get(n, pl.String())).alias(n) for n in self.extra})
         return found
 
     def good(self) -> pl.Expr:
@@ -105,11 +107,11 @@ class Enforced:
         for column, rule, flag, original in self.flags:
             entries.append(
                 pl.when(fault.is_null() & flag.fill_null(False)).then(
-                    pl.struct(column=pl.lit(column), rule=pl.lit(rule), value=original.cast(pl.String))
+                    pl.struct(column=pl.lit(column), rule=pl.lit(rule), value=original)
                 )
             )
         names = pl.Series([*files, ""], dtype=pl.String)
-        record = pl.coalesce(pl.col(p.text), _as_record(self.raw))
+        record = pl.coalesce(pl.col(p.text), _as_record(self.raw, self.dtypes))
         return (
             found.select(
                 file=_file_name(pl.col(p.file), names),
@@ -127,8 +129,8 @@ def _file_name(index: pl.Expr, names: pl.Series) -> pl.Expr:
     return index.map_batches(lambda s: names.gather(s), return_dtype=pl.String, is_elementwise=True)
 
 
-def _as_record(raw: tuple[str, ...]) -> pl.Expr:
-    return pl.struct(*raw).struct.json_encode()
+def _as_record(raw: tuple[str, ...], dtypes: dict[str, pl.DataType]) -> pl.Expr:
+    return pl.struct(plain(pl.col(n), dtypes.get(n, pl.String())).alias(n) for n in raw).struct.json_encode()
 
 
 def enforce(
@@ -158,14 +160,15 @@ def enforce(
         dtype = (dtypes or {}).get(source or "", pl.String())
         values.add(entry, source, dtype)
         if source is not None:
-            flags += _flags(entry, source, rules, typed=dtypes is not None and dtype != pl.String())
+            flags += _flags(entry, source, rules, dtype)
     for column, rule, flag in extra_flags:
         source = matched.get(column)
-        flags.append((column, rule, flag, pl.col(source) if source else pl.lit(None, dtype=pl.String)))
+        dtype = (dtypes or {}).get(source or "", pl.String())
+        flags.append((column, rule, flag, as_text(pl.col(source), dtype) if source else pl.lit(None, dtype=pl.String)))
     fault = pl.col(provenance.fault).is_not_null()
     bad = pl.any_horizontal(fault, *_merged_flags(asset, flags)).fill_null(False)
     out = values.laid_on(frame).with_columns(bad.alias(BAD))
-    return Enforced(out, asset, mode, provenance, tuple(columns), extra, flags, notes)
+    return Enforced(out, asset, mode, provenance, tuple(columns), extra, flags, notes, dtypes or {})
 
 
 def _match(asset: Asset, columns: Sequence[str]) -> dict[str, str | None]:
@@ -269,16 +272,17 @@ def _means_something(entry: Field, nulls: tuple[str, ...], rules: TextRules) -> 
     return bool(texts.select(from_text(entry, pl.col("text"), rules).is_not_null().any()).item())
 
 
-def _flags(entry: Field, source: str, rules: TextRules, *, typed: bool) -> list[tuple[str, str, pl.Expr, pl.Expr]]:
-    """Column, rule, where it is broken, and the original value, for each rule of a column."""
+def _flags(entry: Field, source: str, rules: TextRules, dtype: pl.DataType) -> list[tuple[str, str, pl.Expr, pl.Expr]]:
+    """Column, rule, where it is broken, and the original value as text, for each rule of a column."""
     value, raw = pl.col(_VALUE + entry.name), pl.col(source)
+    typed, shown = not isinstance(dtype, pl.String), as_text(raw, dtype)
     given = raw.is_not_null() if typed else is_given(entry, raw, rules)
     found: list[tuple[str, str, pl.Expr, pl.Expr]] = []
     if entry.required and entry.default is None:
-        found.append((entry.name, MISSING, ~given, raw))
+        found.append((entry.name, MISSING, ~given, shown))
     if entry.kind != "string" or typed:
-        found.append((entry.name, MISMATCH, given & value.is_null(), raw))
-    found += [(entry.name, name, broken, raw) for name, broken in value_rules(entry, value)]
+        found.append((entry.name, MISMATCH, given & value.is_null(), shown))
+    found += [(entry.name, name, broken, shown) for name, broken in value_rules(entry, value)]
     return found
 
 

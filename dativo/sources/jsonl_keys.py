@@ -1,0 +1,105 @@
+"""Which keys the lines of a JSON lines file have: there is no header, so some of its lines are looked at."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dativo.sources.files import LocalFile
+from dativo.sources.jsonl_block import text_lines, unproven
+from dativo.sources.jsonl_layout import Layout
+from dativo.sources.jsonl_record import RecordReader
+from dativo.sources.text import utf8_pieces
+
+HEAD = 256 << 10
+_PIECE = 64 << 10
+_MAX_LINE = 64 << 20
+_MOST_NOTES = 20
+
+
+@dataclass(slots=True, frozen=True)
+class Looked:
+    """A file whose first lines, or all of them, were looked at.
+
+    `whole` tells that there are no others, `records` how many of them were objects, `start` how the text begins.
+    """
+
+    file: LocalFile
+    layout: Layout
+    keys: tuple[str, ...]
+    records: int
+    whole: bool
+    start: str
+
+
+def look(file: LocalFile, compression: str, encoding: str, *, whole: bool) -> Looked:
+    """A file's keys, from its first 256 KiB or all of it; SourceError when it cannot be read."""
+    layout, reader = Layout(), RecordReader()
+    keys: dict[str, None] = {}
+    records, start, ended = 0, "", False
+    for data, last in _blocks(file, compression, encoding, whole=whole):
+        ended = last
+        start = start or data[:64].decode(errors="replace").lstrip()
+        lines = text_lines(data)
+        left = unproven(lines, layout)
+        records += len(lines) - len(left)
+        size = 1
+        # Few lines differ from all before them: each round leaves only those that are proven by none so far.
+        while len(left):
+            found = [reader.read(text) for text in left.head(size)]
+            good = [r for r in found if not r.fault]
+            for record in good:
+                keys.update(dict.fromkeys(record.fields))
+            layout.learn(r.values for r in good)
+            rest = left.slice(size)
+            left = unproven(rest, layout)
+            records += len(good) + len(rest) - len(left)
+            size *= 4
+    ordered = [k for k in layout.keys if k in keys]
+    return Looked(file, layout, (*ordered, *(k for k in keys if k not in ordered)), records, ended, start)
+
+
+def _blocks(file: LocalFile, compression: str, encoding: str, *, whole: bool) -> Iterator[tuple[bytes, bool]]:
+    """Whole lines from the file's start, and whether the file ends with them."""
+    held = b""
+    for piece in utf8_pieces(file, compression, encoding, _PIECE if not whole else 4 << 20):
+        held += piece
+        if not whole and len(held) < HEAD:
+            continue
+        cut = held.rfind(b"\n") + 1
+        if cut and (whole or len(held) >= HEAD):
+            yield held[:cut], False
+            held = held[cut:]
+            if not whole:
+                return
+        elif len(held) > _MAX_LINE:
+            return
+    yield held, True
+
+
+class LateKeys:
+    """Notes about keys that were met only while the rows were read, and so have no column."""
+
+    def __init__(self, columns: Sequence[str], notes: list[str]) -> None:
+        self.known = set(columns)
+        self.notes = notes
+        self.met = 0
+        self._lock = threading.Lock()
+
+    def meet(self, keys: Sequence[str], file: str) -> None:
+        """Takes note of those keys that are new; called by several threads."""
+        if self.known.issuperset(keys):
+            return
+        with self._lock:
+            new = [k for k in keys if k not in self.known]
+            self.known.update(new)
+            for key in new:
+                self.met += 1
+                if self.met <= _MOST_NOTES:
+                    self.notes.append(
+                        f"'{file}': the key '{key}' first stands in a line after the first {HEAD >> 10} KiB, which tell "
+                        "the columns: it was left out"
+                    )
+                elif self.met == _MOST_NOTES + 1:
+                    self.notes.append("further keys that stand in no file's first lines were left out too")
