@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
-from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
@@ -20,7 +20,7 @@ from dativo.config.field import Field
 from dativo.config.partition import Partition
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
-from dativo.targets.iceberg.catalog import settings
+from dativo.targets.iceberg.catalog import open_catalog, settings
 from dativo.targets.protocol import Committed, Opened, TableShape, Target, Written
 from tests.project import Project
 
@@ -28,19 +28,40 @@ STARTED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 
 class Lake:
-    """The table `default.people` of a project's job, in whatever catalog its `target` block names."""
+    """The table `people` of a project's job, in whatever catalog its `target` block names."""
 
-    def __init__(self, project: Project, target: dict[str, Any] | None = None, job: str = "job") -> None:
+    def __init__(
+        self,
+        project: Project,
+        target: dict[str, Any] | None = None,
+        *,
+        job: str = "job",
+        namespace: str = "default",
+        warehouse: Path | None = None,
+    ) -> None:
         self.project = project
         self.job = job
+        self.target_block = target or {}
+        self.namespace = namespace
+        self.warehouse = warehouse or project.root / ".local" / "warehouse"
+        self.name = f"{namespace}.people"
         self.columns = (Field(name="id", kind="long"),)
-        project.asset([{"name": "id", "type": "integer"}])
-        project.job(job, target=target or {})
+        project.asset([{"name": "id", "type": "integer"}], domain=namespace)
+        project.job(job, target=self.target_block)
+
+    def of_job(self, job: str) -> Lake:
+        """The same table, as another job loads it."""
+        return Lake(self.project, self.target_block, job=job, namespace=self.namespace, warehouse=self.warehouse)
 
     def target(self, token: str | None = None, started: datetime = STARTED) -> Target:
         """A fresh target, as a run of the job gets it."""
         job = self.project.load(self.job)
         return connectors.target(job, job.streams[0], token or str(uuid.uuid4()), started)
+
+    def opened(self, columns: Sequence[Field] | None = None, token: str | None = None) -> tuple[Target, Opened]:
+        """A target that is open for writing."""
+        target = self.target(token)
+        return target, target.open(self.shape(columns or self.columns))
 
     def load(
         self,
@@ -61,38 +82,51 @@ class Lake:
         return commit(target, write(target, frame), cursor=cursor, replace=replace)
 
     @staticmethod
-    def frame(ids: list[int]) -> pl.DataFrame:
+    def frame(ids: Sequence[int | None]) -> pl.DataFrame:
         """Rows of the table's one column."""
         return pl.DataFrame({"id": ids}, schema={"id": pl.Int64})
 
-    def shape(self, columns: Sequence[Field], partitioning: Sequence[Partition] = ()) -> TableShape:
+    @staticmethod
+    def shape(columns: Sequence[Field], partitioning: Sequence[Partition] = ()) -> TableShape:
         return TableShape(tuple(columns), tuple(partitioning), {})
 
     def open(self, columns: Sequence[Field], partitioning: Sequence[Partition] = ()) -> Opened:
         """The stream's place as a run that starts now finds it."""
         return self.target().open(self.shape(columns, partitioning))
 
+    def existing(self, columns: Sequence[Field] | None = None) -> pl.DataFrame | None:
+        """The rows that a run which starts now finds."""
+        target, _ = self.opened(columns)
+        found = target.existing(columns or self.columns)
+        return None if found is None else found.collect()
+
+    @property
+    def ids(self) -> list[int | None]:
+        """The values of the table's one column, in order."""
+        found = self.existing()
+        return [] if found is None else found["id"].sort().to_list()
+
     @property
     def catalog(self) -> Catalog:
-        """The catalog, opened by pyiceberg alone."""
-        return load_catalog("dativo", **settings(self.project.load(self.job)).properties)
+        """The catalog, for a look by pyiceberg alone."""
+        return open_catalog(settings(self.project.load(self.job)))
 
-    def table(self, name: str = "default.people") -> Table:
-        return self.catalog.load_table(name)
+    def table(self, name: str | None = None) -> Table:
+        return self.catalog.load_table(name or self.name)
 
-    def rows(self, name: str = "default.people", where: BooleanExpression | None = None) -> pl.DataFrame:
+    def rows(self, name: str | None = None, where: BooleanExpression | None = None) -> pl.DataFrame:
         """The table's rows as pyiceberg reads them."""
         frame = pl.from_arrow(self.table(name).scan(row_filter=where or AlwaysTrue()).to_arrow())
         assert isinstance(frame, pl.DataFrame)
         return frame
 
-    def data_files(self, name: str = "default.people") -> list[DataFile]:
+    def data_files(self, name: str | None = None) -> list[DataFile]:
         """The data files of the current snapshot."""
         return [task.file for task in self.table(name).scan().plan_files()]
 
     def files_on_disk(self) -> set[str]:
-        """Every Parquet file below the warehouse, visible or not."""
-        return {str(p) for p in (self.project.root / ".local" / "warehouse").rglob("*.parquet")}
+        """Every Parquet file of the namespace in the warehouse, visible or not."""
+        return {str(p) for p in self.warehouse.rglob("*.parquet") if self.namespace in p.parts}
 
 
 def write(target: Target, frame: pl.DataFrame, spill: Path | None = None) -> Written:
@@ -102,19 +136,12 @@ def write(target: Target, frame: pl.DataFrame, spill: Path | None = None) -> Wri
     return output.finish()
 
 
-def commit(
-    target: Target,
-    written: Written,
-    *,
-    cursor: Cursor | None = None,
-    replace: bool = False,
-    receipt: StreamReceipt | None = None,
-) -> Committed:
+def commit(target: Target, written: Written, *, cursor: Cursor | None = None, replace: bool = False) -> Committed:
     """Written rows made visible, with a receipt that balances."""
-    given = receipt or StreamReceipt(
+    receipt = StreamReceipt(
         stream="people", table="default.people", status="loaded", extracted=written.rows, loaded=written.rows
     )
-    return target.commit(written, cursor or Cursor(), "plan", given, replace=replace)
+    return target.commit(written, cursor or Cursor(), "plan", receipt, replace=replace)
 
 
 def footer_ids(path: str) -> dict[str, int]:

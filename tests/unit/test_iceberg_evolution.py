@@ -164,7 +164,7 @@ def test_32_bit_columns_of_another_tool_are_widened_in_relaxed_mode_only(project
     table.append(pl.DataFrame({"i": [1], "f": [0.5]}, schema={"i": pl.Int32, "f": pl.Float32}).to_arrow())
     columns = [Field(name="i", kind="long"), Field(name="f", kind="double")]
     with pytest.raises(
-        SchemaChangeRefused, match="'i' is int in the table and long.*'f' is float in the table and double"
+        SchemaChangeRefused, match=r"'i' is int in the table and long.*'f' is float in the table and double"
     ):
         in_mode(lake, "merge").open(columns)
     lake = in_mode(lake, "relaxed")

@@ -1,0 +1,34 @@
+"""The catalogs and warehouses that the target's conformance suite runs against: one line in `LAKES` for each."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.lake import Lake
+from tests.project import Project
+
+_numbers = itertools.count(1)
+
+
+def _embedded(project: Project, _: pytest.FixtureRequest) -> Lake:
+    return Lake(project)
+
+
+def _sql(project: Project, _: pytest.FixtureRequest) -> Lake:
+    block = {"catalog": {"type": "sql", "uri": "sqlite:///own/catalog.db"}, "warehouse": "own/warehouse"}
+    return Lake(project, block, warehouse=project.root / "own" / "warehouse")
+
+
+def _rest(project: Project, request: pytest.FixtureRequest) -> Lake:
+    uri, warehouse = request.getfixturevalue("rest")
+    block = {"catalog": {"type": "rest", "uri": uri}}
+    return Lake(project, block, namespace=f"space_{next(_numbers)}", warehouse=warehouse)
+
+
+LAKES = [
+    pytest.param(_embedded, id="embedded"),
+    pytest.param(_sql, id="sql"),
+    pytest.param(_rest, id="rest", marks=pytest.mark.server),
+]
