@@ -110,7 +110,8 @@ class _ColumnReader:
         if entry.enum is None or block is None:
             return None
         pairs = zip(entry.enum, block.value, strict=True)
-        return tuple(v for v in (_as_meant(value, child, field) for value, child in pairs) if v is not None)
+        meant: list[Scalar | None] = [_as_meant(value, child, field) for value, child in pairs]
+        return tuple(value for value in meant if value is not None)
 
     def pattern(self, pattern: str | None, node: Node, path: str) -> str | None:
         """A regular expression; one that RE2 cannot run is noted."""
