@@ -5,8 +5,10 @@ A connector that the registry knows and this table does not is valid configurati
 
 from __future__ import annotations
 
+import gc
 import importlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
@@ -97,12 +99,25 @@ def _adapter(table: dict[str, Adapter], role: str, name: str, job: ResolvedJob) 
 def _load(adapter: Adapter) -> Any:
     module, _, attribute = adapter.adapter.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        with _no_collections():
+            return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         raise UnsupportedError(
             f"the connector '{adapter.extra}' needs the package '{error.name}'",
             hint=f"pip install 'dativo[{adapter.extra}]'",
         ) from None
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Keeps the garbage collector away while modules are imported: they make much and leave no garbage behind."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def check_options(job: ResolvedJob) -> Problems:

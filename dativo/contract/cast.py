@@ -159,7 +159,8 @@ def _timestamp(field: Field, raw: pl.Expr, rules: TextRules) -> pl.Expr | Lanes:
     if field.formats:
         return pl.coalesce(*(_by_format(raw, f, rules) for f in field.formats))
     own = [_by_format(raw, f, rules) for f in rules.date_formats]
-    fast = raw.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False)
+    # Times rarely repeat: remembering them costs more than reading them again.
+    fast = raw.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False, cache=False)
     fast = in_utc(pl.when(raw.str.len_bytes() == 19).then(fast), rules)
     return Lanes(pl.coalesce(*own, fast) if own else fast, lambda text: _iso_moment(text, rules))
 

@@ -140,13 +140,15 @@ class StreamRun:
         mode = self.receipt.write_mode
         final = plan
         if passes.needs_keys(plan, mode, has_rows=opened.exists and mode == "append"):
-            comparing = passes.Comparing(
+            from dativo.pipeline import keys
+
+            comparing = keys.Comparing(
                 write_mode=mode,
                 cursor_field=self.job.incremental.cursor_field if self.job.incremental else None,
                 memory_limit=self.job.budget.memory_limit,
                 threads=self.job.budget.threads,
             )
-            final = self._phase("comparing keys", lambda: passes.compare_keys(plan, target, folder, key, comparing))
+            final = self._phase("comparing keys", lambda: keys.compare_keys(plan, target, folder, key, comparing))
             self.meter.bytes = self.meter.rows = 0
         found = self._phase("loading", lambda: passes.load(final, target, folder, key))
         saved = opened.saved.cursor if opened.saved else Cursor()
