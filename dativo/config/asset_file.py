@@ -86,11 +86,11 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     """A role in the team."""
 
     unknown: ClassVar[str] = "free"
-    name: str | None = None
-    username: str | None = None
-    role: str | None = None
-    email: str | None = None
-    responsibility: str | None = None
+    name: Annotated[str | None, Meta(description="name")] = None
+    username: Annotated[str | None, Meta(description="account")] = None
+    role: Annotated[str | None, Meta(description="as owner, steward")] = None
+    email: Annotated[str | None, Meta(description="address")] = None
+    responsibility: Annotated[str | None, Meta(description="what for")] = None
     extra: dict[str, Any] = {}
 
 
@@ -149,9 +149,9 @@ class ChangeManagement(msgspec.Struct, frozen=True, kw_only=True):
 
     unknown: ClassVar[str] = "keep"
     policy: Annotated[Literal["breaking", "non-breaking"] | None, Meta(description="kind of changes")] = None
-    approval_required: bool | None = None
-    notification_channels: list[str] | None = None
-    version_history: Any = None
+    approval_required: Annotated[bool | None, Meta(description="whether changes need consent")] = None
+    notification_channels: Annotated[list[str] | None, Meta(description="who is told")] = None
+    version_history: Annotated[Any, Meta(description="kept as it is")] = None
     extra: dict[str, Any] = {}
 
 

@@ -61,7 +61,7 @@ class AwsSink(msgspec.Struct, frozen=True, kw_only=True):
     """CloudWatch logs and metrics."""
 
     unknown: ClassVar[str] = "keep"
-    enabled: bool = True
+    enabled: Annotated[bool, Meta(description="whether it is used")] = True
     region: Annotated[str, Meta(description="AWS region")]
     log_group: Annotated[str, Meta(description="log group")]
     log_stream_prefix: Annotated[str, Meta(description="prefix of the log stream")] = "dativo"
@@ -77,7 +77,7 @@ class GcpSink(msgspec.Struct, frozen=True, kw_only=True):
     """Google Cloud Logging."""
 
     unknown: ClassVar[str] = "keep"
-    enabled: bool = True
+    enabled: Annotated[bool, Meta(description="whether it is used")] = True
     project_id: Annotated[str, Meta(description="project")]
     log_name: Annotated[str, Meta(description="log")] = "dativo_ingest"
     credentials_path: Annotated[str | None, Meta(description="key file; default credentials otherwise")] = None

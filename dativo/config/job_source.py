@@ -53,9 +53,9 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
 
     unknown: ClassVar[str] = "keep"
     aliases: ClassVar[dict[str, str]] = {"file": "path", "file_path": "path", "file_id": "id", "name": "object"}
-    path: Annotated[str | None, Meta(description="local path or glob; aliases `file`, `file_path`")] = None
+    path: Annotated[str | None, Meta(description="local path or glob (`data/*.csv`, `**` for folders)")] = None
     id: Annotated[str | None, Meta(description="identity in the state, or the file's id at its service")] = None
-    object: Annotated[str | None, Meta(description="object name; the file's stem by default; alias `name`")] = None
+    object: Annotated[str | None, Meta(description="object name; the file's stem by default")] = None
     modified_time: Annotated[
         str | None, Meta(description="last change in ISO 8601, where the service is not asked")
     ] = msgspec.field(name="modifiedTime", default=None)
@@ -67,7 +67,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
 
     unknown: ClassVar[str] = "keep"
     aliases: ClassVar[dict[str, str]] = {"spreadsheet_id": "id"}
-    id: Annotated[str | None, Meta(description="the spreadsheet's id; alias `spreadsheet_id`")] = None
+    id: Annotated[str | None, Meta(description="the spreadsheet's id")] = None
     range: Annotated[str, Meta(description="cells to read")] = "A1:Z1000"
     sheet: Annotated[str | None, Meta(description="tab name")] = None
     sheet_id: Annotated[int | None, Meta(description="numeric id of the tab")] = None
@@ -81,7 +81,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     unknown: ClassVar[str] = "keep"
     aliases: ClassVar[dict[str, str]] = {"table": "name"}
-    name: Annotated[Text, Meta(description="`table` or `schema.table`; alias `table`")]
+    name: Annotated[Text, Meta(description="`table` or `schema.table`")]
     schema: Annotated[str | None, Meta(description="the database schema")] = None
     object: Annotated[str | None, Meta(description="object name; the last part of the table name by default")] = None
     cursor_field: Annotated[str | None, Meta(description="overrides `incremental.cursor_field`")] = None
@@ -95,7 +95,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
     unknown: ClassVar[str] = "keep"
     aliases: ClassVar[dict[str, str]] = {"object": "name"}
-    name: Annotated[Text, Meta(description="object name; alias `object`")]
+    name: Annotated[Text, Meta(description="object name")]
     sql: Annotated[Text, Meta(description="the SELECT to run")]
     cursor_field: Annotated[str | None, Meta(description="overrides `incremental.cursor_field`")] = None
     extra: dict[str, Any] = {}
@@ -111,7 +111,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     files: Annotated[list[File] | None, Meta(description="files or globs of a file source")] = None
     folder_id: Annotated[str | None, Meta(description="folder whose files are listed")] = None
     query: Annotated[str | None, Meta(description="search of the file service")] = None
-    sheets: Annotated[list[Sheet] | None, Meta(description="sheets of a spreadsheet; alias `spreadsheets`")] = None
+    sheets: Annotated[list[Sheet] | None, Meta(description="sheets of a spreadsheet")] = None
     spreadsheet_id: Annotated[str | None, Meta(description="short form of one entry in `sheets`")] = None
     tables: Annotated[list[Table] | None, Meta(description="tables of a database")] = None
     queries: Annotated[list[Query] | None, Meta(description="queries of a database")] = None
