@@ -53,4 +53,7 @@ def _bytes_as_text(values: pl.Series) -> pl.Series:
         except UnicodeDecodeError:
             return value.hex() if value is not None else None
 
-    return pl.Series(values.name, [text(v) for v in values], dtype=pl.String)
+    try:
+        return values.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        return pl.Series(values.name, [text(v) for v in values], dtype=pl.String)

@@ -7,6 +7,7 @@ import polars as pl
 from dativo.config.asset import Field
 from dativo.contract.cast import from_text, in_utc
 from dativo.contract.dtypes import polars_type
+from dativo.contract.shown import as_text
 from dativo.contract.text import TextRules
 
 
@@ -40,12 +41,8 @@ def _as_text(field: Field, raw: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
         if dtype == pl.Binary():
             return from_text(field, _uuid_text(raw), TextRules())
         return None
-    if isinstance(dtype, pl.Struct):
-        return raw.struct.json_encode()
-    if isinstance(dtype, pl.List | pl.Array):
-        boxed = pl.struct(raw.alias("v")).struct.json_encode()
-        inner = boxed.str.strip_prefix('{"v":').str.strip_suffix("}")
-        return pl.when(raw.is_not_null()).then(inner)
+    if isinstance(dtype, pl.List | pl.Array | pl.Struct):
+        return as_text(raw, dtype)
     if dtype == pl.Binary():
         return raw.map_batches(_utf8, return_dtype=pl.String, is_elementwise=True)
     if dtype == pl.Boolean():
@@ -66,7 +63,10 @@ def _utf8(values: pl.Series) -> pl.Series:
         except UnicodeDecodeError:
             return None
 
-    return pl.Series(values.name, [text(v) for v in values], dtype=pl.String)
+    try:
+        return values.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        return pl.Series(values.name, [text(v) for v in values], dtype=pl.String)
 
 
 def _as_number(field: Field, raw: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:

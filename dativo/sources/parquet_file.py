@@ -1,0 +1,142 @@
+"""One Parquet file: its columns from the footer, and its rows batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import polars as pl
+
+from dativo.errors import Interrupted, SourceError
+from dativo.sources.files import LocalFile
+from dativo.sources.parquet_schema import converted
+from dativo.sources.protocol import FAULT, FILE, PROVENANCE, ROW, TEXT, Meter
+
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd", b"PK": "zip"}
+# A file of no more rows and bytes than these is read at once.
+SMALL = 50_000
+SMALL_BYTES = 4 << 20
+# The ends of what Polars raises for a file; a panic is not an Exception.
+_FOREIGN = (pl.exceptions.PolarsError, OSError, pl.exceptions.PanicException)
+
+
+@dataclass(slots=True, frozen=True)
+class Footer:
+    """A file with the dtypes of its columns as Polars reads them; `uuids` are those of bytes that are UUIDs."""
+
+    file: LocalFile
+    dtypes: dict[str, pl.DataType]
+    uuids: frozenset[str]
+
+    def rows(self) -> int:
+        """How many rows the file has."""
+        return int(_scan(self.file).select(pl.len()).collect().item())
+
+    def batches(
+        self, index: int, schema: dict[str, pl.DataType], names: Sequence[str] | None, limit: int | None, meter: Meter
+    ) -> Iterator[pl.DataFrame]:
+        """The file's rows with some columns of `schema`, in order; SourceError when it is damaged."""
+        # A frame without columns has no height, so the row numbers are read where nothing else is.
+        wanted = (list(schema) if names is None else names) or [ROW]
+        frame = _scan(self.file, ROW).select(self._column(n, index, schema[n]).alias(n) for n in wanted)
+        if limit is not None:
+            frame = frame.head(limit)
+        before, read = meter.bytes, 0
+        try:
+            total = self.rows()
+            for batch in _collected(frame, whole=total <= SMALL and self.file.size <= SMALL_BYTES):
+                if meter.stop.is_set():
+                    raise Interrupted("stopped while reading; nothing was committed")
+                read += batch.height
+                meter.rows += batch.height
+                meter.bytes = before + self.file.size * read // total
+                yield batch
+        except _FOREIGN as error:
+            raise _damaged(self.file, error) from None
+
+    def _column(self, name: str, index: int, dtype: pl.DataType) -> pl.Expr:
+        if name == FILE:
+            return pl.lit(index, dtype=pl.UInt32)
+        if name == ROW:
+            return pl.col(ROW).cast(pl.Int64) + 1
+        if name in (FAULT, TEXT) or name not in self.dtypes:
+            return pl.lit(None, dtype=dtype)
+        if name in self.uuids:
+            return _uuid(pl.col(name))
+        return converted(pl.col(name), self.dtypes[name], dtype)
+
+
+def read_footer(file: LocalFile) -> Footer:
+    """The columns of a file; SourceError when it is no Parquet file or has columns that cannot be read."""
+    try:
+        dtypes: dict[str, pl.DataType] = dict(_scan(file).collect_schema())
+    except _FOREIGN as error:
+        raise _no_parquet(file, error) from None
+    uuids = _uuids(file) if any(isinstance(d, pl.Binary) for d in dtypes.values()) else frozenset()
+    return Footer(file, {n: d for n, d in dtypes.items() if n not in PROVENANCE}, uuids)
+
+
+def _scan(file: LocalFile, row_index: str | None = None) -> pl.LazyFrame:
+    return pl.scan_parquet(file.path, glob=False, hive_partitioning=False, row_index_name=row_index)
+
+
+def _collected(frame: pl.LazyFrame, *, whole: bool) -> Iterator[pl.DataFrame]:
+    """The frame's batches; a small one is one batch, without the streaming engine's start."""
+    if whole:
+        yield frame.collect()
+    else:
+        yield from frame.collect_batches(engine="streaming", maintain_order=True)
+
+
+def _uuids(file: LocalFile) -> frozenset[str]:
+    """The columns whose bytes are UUIDs, which Polars does not tell."""
+    import pyarrow.parquet as pq
+
+    schema = pq.ParquetFile(file.path).schema
+    columns = [schema.column(i) for i in range(len(schema))]
+    return frozenset(c.path for c in columns if c.logical_type.type == "UUID")
+
+
+def _uuid(value: pl.Expr) -> pl.Expr:
+    digits = value.bin.encode("hex")
+    parts = [digits.str.slice(a, n) for a, n in ((0, 8), (8, 4), (12, 4), (16, 4), (20, 12))]
+    return pl.concat_str(parts, separator="-")
+
+
+def _no_parquet(file: LocalFile, error: BaseException) -> SourceError:
+    start = b""
+    with suppress(OSError), file.path.open("rb") as stream:
+        start = stream.read(4)
+    packed = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
+    if start in (b"PAR1", b"PARE"):
+        return SourceError(
+            f"'{file.name}' cannot be read as Parquet: {_said(error)}",
+            hint="was it written to its end? Fetch it again; if it is whole, write the column named above as another type",
+        )
+    if packed is not None:
+        return SourceError(
+            f"'{file.name}' is not a Parquet file but {packed}",
+            hint="unpack it first; Parquet files are compressed inside",
+        )
+    what = "is empty" if file.size == 0 else "is not a Parquet file"
+    return SourceError(f"'{file.name}' {what}", hint="Parquet files begin and end with PAR1; is it CSV or JSON lines?")
+
+
+def _damaged(file: LocalFile, error: BaseException) -> SourceError:
+    try:
+        status = file.path.stat()
+        changed = (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns)
+    except OSError:
+        changed = True
+    if changed:
+        return SourceError(
+            f"'{file.name}' changed while it was read; nothing was committed", hint="run again when it is complete"
+        )
+    return SourceError(f"'{file.name}' is damaged: {_said(error)}", hint="fetch the file again")
+
+
+def _said(error: BaseException) -> str:
+    """What Polars says, its first line without its own preface."""
+    text = str(error).strip().splitlines()
+    return text[0].removeprefix("parquet: ") if text else type(error).__name__
