@@ -15,8 +15,6 @@ from pathlib import Path
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import TargetError
 
-_OWNER = "owner"
-
 
 def staging_root(job: ResolvedJob) -> Path:
     """The folder of all runs' staging folders."""
@@ -25,12 +23,10 @@ def staging_root(job: ResolvedJob) -> Path:
 
 @contextmanager
 def staging_folder(root: Path, token: str) -> Iterator[Path]:
-    """A folder of mode 0700 below `root`; TargetError when it cannot be made."""
-    folder = root / token
+    """A folder of mode 0700 below `root`, whose name tells its owner; TargetError when it cannot be made."""
+    folder = root / f"{token}~{_identity(os.getpid())}"
     try:
-        sweep(root)
         folder.mkdir(mode=0o700, parents=True)
-        (folder / _OWNER).write_text(_identity(os.getpid()))
     except OSError as error:
         raise TargetError(
             f"the staging folder '{folder}' cannot be made: {error.strerror}", hint="check the disk and its permissions"
@@ -44,11 +40,11 @@ def staging_folder(root: Path, token: str) -> Iterator[Path]:
 def sweep(root: Path) -> int:
     """Removes the folders of runs that are dead; how many."""
     swept = 0
-    for owner in root.glob(f"*/{_OWNER}"):
-        with contextlib.suppress(OSError, ValueError):
-            pid = int(owner.read_text().split()[0])
-            if owner.read_text() != _identity(pid):
-                shutil.rmtree(owner.parent, ignore_errors=True)
+    for folder in root.glob("*~*-*"):
+        owner = folder.name.rpartition("~")[2]
+        with contextlib.suppress(ValueError):
+            if owner != _identity(int(owner.split("-")[0])):
+                shutil.rmtree(folder, ignore_errors=True)
                 swept += 1
     return swept
 
@@ -57,8 +53,8 @@ def _identity(pid: int) -> str:
     """A process's number and start time, which together no other process has; the number alone when it is gone."""
     with contextlib.suppress(OSError, IndexError):
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return f"{pid} {fields[19]}"
+        return f"{pid}-{fields[19]}"
     with contextlib.suppress(OSError):
         os.kill(pid, 0)
-        return f"{pid} alive"
-    return f"{pid} gone"
+        return f"{pid}-alive"
+    return f"{pid}-gone"
