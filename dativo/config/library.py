@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from dativo.config import paths
 from dativo.config.asset import Asset, read_asset
 from dativo.config.documents import DocumentError, load
+from dativo.config.environment import Environment
 from dativo.config.nodes import Node
 from dativo.config.odcs import is_native, object_names
 from dativo.config.policy import PolicyFile, check_asset
@@ -23,12 +24,14 @@ T = TypeVar("T")
 class Library:
     """Reads what jobs refer to. Who asks again for a file gets the same object, and its mistakes and warnings again.
 
-    `registry` is a registry file that was asked for by name; `policy` is held against every contract.
+    `environment` has the variables of recipes, and in `DATIVO_REGISTRY` the registry where a special one is wanted;
+    `policy` is held against every contract.
     """
 
-    def __init__(self, *, registry: str | None, policy: PolicyFile | None, strict_governance: bool) -> None:
-        self.named_registry = registry
-        self.policy = policy
+    def __init__(self, environment: Environment, *, policy: PolicyFile | None, strict_governance: bool) -> None:
+        self.environment = environment
+        self.named_registry = environment.get("DATIVO_REGISTRY") or None
+        self.policy = PolicyFile() if policy is None and strict_governance else policy
         self.strict = strict_governance or (policy is not None and policy.contract_enforcement == "strict")
         self._read: dict[tuple[Any, ...], tuple[Any, tuple[Problem, ...]]] = {}
         self._found: dict[tuple[str, Path, bool], paths.Found] = {}
@@ -85,7 +88,7 @@ class Library:
 
         def read(own: Problems) -> Recipe | None:
             node = self.document(path, own)
-            return read_recipe(node, path.parent.name, own) if node is not None else None
+            return read_recipe(node, path.parent.name, self.environment, own) if node is not None else None
 
         return self._once(("recipe", self.real(path)), read, problems)
 
@@ -97,8 +100,9 @@ class Library:
 
         def read(own: Problems) -> Asset | None:
             asset = read_asset(node, own, object=object, tenant=tenant)
-            if asset is not None and self.policy is not None:
-                check_asset(self.policy, asset, own, strict=self.strict)
+            policy = self.policy
+            if asset is not None and policy is not None and (self.strict or policy.contract_enforcement != "off"):
+                check_asset(policy, asset, own, strict=self.strict)
             return asset
 
         chosen = object if is_native(node) else None

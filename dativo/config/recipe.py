@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from dativo.config.decode import decode
+from dativo.config.environment import Environment
 from dativo.config.job import Engine, Incremental
 from dativo.config.nodes import Node, map_of
 from dativo.config.problems import Problems
@@ -73,9 +74,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     mark: Mark
 
 
-def read_recipe(node: Node, folder: str, problems: Problems) -> Recipe | None:
-    """The recipe in a document; `folder` is the name of the directory that holds it, which may tell the role."""
-    file = decode(node, RecipeFile, problems)
+def read_recipe(node: Node, folder: str, environment: Environment, problems: Problems) -> Recipe | None:
+    """The recipe in a document; `folder` is the name of the directory that holds it, which may tell the role.
+
+    It is judged with its variables put in, and kept as it is written: a job may replace what holds them.
+    """
+    file = decode(environment.node(node), RecipeFile, problems)
     if file is None:
         return None
     guide = file.roles is None and file.type in ("source", "target")

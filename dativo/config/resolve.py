@@ -12,11 +12,12 @@ from dativo.config.environment import Environment, process_environment
 from dativo.config.job_reader import read_job
 from dativo.config.library import Library
 from dativo.config.nodes import Node
-from dativo.config.policy import PolicyFile
+from dativo.config.policy import PolicyFile, read_policy
 from dativo.config.problems import Problems
 from dativo.config.recipe import Recipe
 from dativo.config.registry import RegistryFile
 from dativo.config.resolved import MaxRejects, Mode, ResolvedJob, StreamConfig
+from dativo.config.runner import RunnerFile, read_runner
 from dativo.errors import ConfigError, Mark
 
 __all__ = ["MaxRejects", "Mode", "ResolvedJob", "Resolver", "StreamConfig", "load_job"]
@@ -39,11 +40,7 @@ class Resolver:
         self.environment = environment if environment is not None else process_environment()
         self.mode = mode
         self.problems = Problems()
-        self.library = Library(
-            registry=self.environment.get("DATIVO_REGISTRY") or None,
-            policy=policy,
-            strict_governance=strict_governance,
-        )
+        self.library = Library(self.environment, policy=policy, strict_governance=strict_governance)
 
     def job(self, path: Path) -> ResolvedJob | None:
         """The job in a file, or None when a mistake kept it from being resolved; mistakes go to `problems`."""
@@ -72,6 +69,31 @@ class Resolver:
         if object is None:
             return next(iter(self.library.contract(path, self.problems)), None)
         return self.library.asset(path, object, tenant, self.problems)
+
+    def runner(self, path: Path) -> RunnerFile | None:
+        """The runner's configuration in a file, with its variables put in."""
+        node = self.document(path)
+        if node is None:
+            return None
+        runner = read_runner(self.environment.node(node), self.problems)
+        for position, schedule in enumerate(runner.orchestrator.schedules or [] if runner else []):
+            found = self.library.find(schedule.config, path.parent)
+            if found.path is None:
+                body = node.get("runner") or node
+                mark = body.mark_of("orchestrator", "schedules", position, "config")
+                field = f"orchestrator.schedules[{position}].config"
+                self.problems.warn(
+                    f"the job of schedule '{schedule.name}' is not there: '{schedule.config}'",
+                    mark,
+                    field,
+                    found.hint(),
+                )
+        return runner
+
+    def policy(self, path: Path) -> PolicyFile | None:
+        """The governance policy in a file, with its variables put in."""
+        node = self.document(path)
+        return read_policy(self.environment.node(node), self.problems) if node is not None else None
 
     def check_names(self, jobs: list[ResolvedJob]) -> None:
         """Notes jobs of one tenant that have one name: they would share their state."""

@@ -14,7 +14,6 @@ from dativo.config.documents import Node
 from dativo.config.policy import PolicyFile, read_policy
 from dativo.config.registry import read_registry
 from dativo.config.resolve import Mode, ResolvedJob, Resolver
-from dativo.config.runner import read_runner
 from dativo.errors import ConfigError, Mark, Problem
 from dativo.pipeline.jobs import yaml_files
 from dativo.pipeline.refuse import unbuilt
@@ -105,9 +104,9 @@ class _Reader:
         elif kind == "registry":
             read_registry(node, problems)
         elif kind == "runner":
-            read_runner(node, problems)
+            self.r.runner(path)
         else:
-            read_policy(node, problems)
+            self.r.policy(path)
 
     def _job(self, path: Path) -> None:
         job = self.r.job(path)
