@@ -17,7 +17,7 @@ def table_properties(job: ResolvedJob, asset: Asset) -> dict[str, str]:
     tags: dict[str, str] = {}
 
     def put(name: str, value: object) -> None:
-        if value is not None and value not in ("", ()):
+        if value is not None and value not in ("", (), []):
             tags[name] = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
     default = overrides.get("default") or next(iter(asset.classification), None)

@@ -18,7 +18,7 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.update import AssertCreate, AssertTableUUID
+from pyiceberg.table.update import AssertCreate, AssertTableUUID, SetPropertiesUpdate, TableUpdate
 from pyiceberg.table.update.schema import UpdateSchema
 
 from dativo.contract.evolve import Change
@@ -85,7 +85,7 @@ class Staged:
         """Commits, once; `further` are requirements that only catalogs which check them here can keep."""
         staged = self.transaction
         if self.base is None:
-            response = catalog.commit_table(staged._table, (AssertCreate(),), staged._updates)
+            response = catalog.commit_table(staged._table, (AssertCreate(),), _properties_once(staged._updates))
         else:
             same = AssertTableUUID(uuid=self.base.metadata.table_uuid)
             response = catalog.commit_table(self.base, (*staged._requirements, same, *further), staged._updates)
@@ -103,6 +103,13 @@ class Staged:
             for path in (*producer._written_manifests, *producer._written_manifest_lists):
                 with contextlib.suppress(OSError):
                     producer._io.delete(path)
+
+
+def _properties_once(updates: tuple[TableUpdate, ...]) -> tuple[TableUpdate, ...]:
+    """The updates of a new table with its properties in one of them: Nessie takes no more than one."""
+    given = [u for u in updates if isinstance(u, SetPropertiesUpdate)]
+    merged = SetPropertiesUpdate(updates={k: v for u in given for k, v in u.updates.items()})
+    return (*(u for u in updates if not isinstance(u, SetPropertiesUpdate)), merged)
 
 
 def tokens(properties: dict[str, str], key: str) -> list[str]:
