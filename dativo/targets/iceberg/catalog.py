@@ -167,9 +167,7 @@ def open_catalog(chosen: CatalogSettings) -> Catalog:
                 from dativo.targets.iceberg.rest import PatientRestCatalog
 
                 return PatientRestCatalog(NAME, **chosen.properties)
-            from pyiceberg.catalog.sql import SqlCatalog
-
-            return SqlCatalog(NAME, **chosen.properties)
+            return _sql_catalog(chosen.properties)
         except Exception as error:  # noqa: BLE001 - raised below in dativo's words
             doubt = error
             # Another run makes the catalog's tables at the same moment.
@@ -177,6 +175,17 @@ def open_catalog(chosen: CatalogSettings) -> Catalog:
                 break
     assert doubt is not None
     raise translated(doubt, f"opening the {chosen.label}") from doubt
+
+
+def _sql_catalog(properties: dict[str, str]) -> Catalog:
+    database = sqlite_file(properties["uri"])
+    if database is not None and "?" not in properties["uri"] and "file:" not in properties["uri"]:
+        from dativo.targets.iceberg.sqlite import SqliteCatalog
+
+        return SqliteCatalog(NAME, database, **properties)  # type: ignore[abstract]
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    return SqlCatalog(NAME, **properties)
 
 
 def is_local(location: str) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
     BadRequestError,
     CommitFailedException,
@@ -77,7 +77,7 @@ class _Commit:
     def __init__(self, catalog: Catalog, plan: Plan) -> None:
         self.catalog = catalog
         self.plan = plan
-        self.local = isinstance(catalog, SqlCatalog)
+        self.local = catalog.properties.get("type") == "sql"
         self.doubt: BaseException | None = None
         self.unsure = False
 
@@ -132,7 +132,7 @@ class _Commit:
                 staged.clean()
         except Exception as error:  # noqa: BLE001 - the next round looks whether it landed
             # A SQLite database has decided when it answers; a server may still be at it.
-            self.unsure = self.unsure or not _is_sqlite(self.catalog)
+            self.unsure = self.unsure or _database(self.catalog) is None
             if not self.unsure and self.landed() is False:
                 staged.clean()
                 self.failed(error)
@@ -148,10 +148,12 @@ class _Commit:
 
     def fresh(self) -> Table | None:
         """The table as it is now, over a new connection: an open one would still see a database that was deleted."""
-        if isinstance(self.catalog, SqlCatalog) and _is_sqlite(self.catalog):
-            database = sqlite_file(self.catalog.properties["uri"])
-            self.catalog.engine.dispose()
-            if database is not None and not database.exists():
+        database = _database(self.catalog)
+        if database is not None:
+            engine = getattr(self.catalog, "engine", None)
+            if engine is not None:
+                engine.dispose()
+            if not database.exists():
                 raise TargetError(
                     f"the catalog '{database}' was removed while this run was reading; nothing was committed",
                     hint="restore it, or run again to start anew",
@@ -196,8 +198,9 @@ class _Commit:
         )
 
 
-def _is_sqlite(catalog: Catalog) -> bool:
-    return isinstance(catalog, SqlCatalog) and catalog.engine.dialect.name == "sqlite"
+def _database(catalog: Catalog) -> Path | None:
+    """The file of a catalog on SQLite, else None."""
+    return sqlite_file(catalog.properties["uri"]) if catalog.properties.get("type") == "sql" else None
 
 
 def load(catalog: Catalog, identifier: tuple[str, str]) -> Table | None:
