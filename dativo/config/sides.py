@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
 
 import msgspec
@@ -19,6 +19,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 Role = Literal["source", "target"]
 
 CUSTOM = {"source": "custom_reader", "target": "custom_writer"}
+# Categories of connectors that have streams of their own.
+_SERVICES = ("crm", "payments", "api")
 # Settings of these blocks count as absent while a variable of theirs is set nowhere: connectors have further places to look.
 _FALLBACK = ("connection", "credentials", "catalog")
 
@@ -43,7 +45,8 @@ def read_source(reading: Reading, registry: RegistryFile) -> Side[Source] | None
     if recipe is None:
         return None
     merged = _merged(reading, "source", source_defaults(recipe), recipe)
-    return _side(reading, "source", Source, _with_incremental(merged, recipe), recipe, registry)
+    side = _side(reading, "source", Source, _with_incremental(merged, recipe), recipe, registry)
+    return _with_objects(side) if side is not None else None
 
 
 def read_target(reading: Reading, registry: RegistryFile) -> Side[Target] | None:
@@ -132,6 +135,19 @@ def _with_incremental(merged: Node, recipe: Recipe) -> Node:
     given = {k.removesuffix("_default") for k in own.value}
     gaps = {k: v for k, v in incremental_defaults(recipe).items() if k not in given}
     return merged.having({**merged.value, "incremental": own.having({**own.value, **gaps})})
+
+
+def _with_objects(side: Side[Source]) -> Side[Source]:
+    """The streams of a service whose job names none: those of the recipe's engine, else all that the registry knows."""
+    spec = side.spec
+    named = (spec.objects, spec.files, spec.tables, spec.table, spec.queries, spec.sheets, spec.spreadsheet_id)
+    if any(found is not None for found in named) or side.connector is None:
+        return side
+    listed = side.node.at("engine", "options", "streams_default")
+    found = [n.text for n in listed.value if n.text] if listed is not None and listed.kind == "list" else None
+    if found is None and side.connector.category in _SERVICES:
+        found = side.connector.objects_supported
+    return replace(side, spec=msgspec.structs.replace(spec, objects=found)) if found else side
 
 
 def _side(
