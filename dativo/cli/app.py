@@ -5,15 +5,22 @@ A command's module is imported when the command runs, so that `dativo --help` an
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import gc
+import io
 import os
 import signal
 import sys
+import traceback
 from importlib import import_module
 from typing import NamedTuple, NoReturn
 
 import typer
 from typer import _click as click
 from typer.core import TyperGroup
+
+from dativo.errors import DativoError, Interrupted, nearest
 
 
 class Command(NamedTuple):
@@ -57,8 +64,6 @@ class LazyGroup(TyperGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from dativo.errors import nearest
-
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in COMMANDS:
             guess = nearest(name, COMMANDS)
@@ -98,43 +103,97 @@ def dativo(
 
 def main() -> NoReturn:
     """Runs the command line and ends the process: 0 done, 1 done in part, 2 not done."""
+    # Importing makes many objects and little garbage: looking for it as often as usual costs a tenth of the start.
+    gc.set_threshold(50_000, 20, 20)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     arguments = sys.argv[1:]
     debug = "--debug" in arguments or os.environ.get("DATIVO_DEBUG") == "1"
-    arguments = [a for a in arguments if a != "--debug"]
-    signal.signal(signal.SIGTERM, _as_interrupt)
-    try:
-        app(args=arguments, prog_name="dativo")
-    except KeyboardInterrupt:
-        _end("interrupted", debug)
-    except BrokenPipeError:
-        # Whoever read the output has seen enough of it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except Exception as error:
-        if debug:
-            raise
-        _end(_told(error), debug)
-    sys.exit(0)
+    for number in _ENDINGS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _asked_to_stop)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character is told its number, rather than the run failing.
+            stream.reconfigure(errors="backslashreplace")
+    code = _run([a for a in arguments if a != "--debug"], debug)
+    if code == INTERRUPTED:
+        # Threads of libraries may still be at work, and end badly when the interpreter is taken down around them.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(2)
+    sys.exit(code)
 
 
-def _as_interrupt(number: int, frame: object) -> NoReturn:
+INTERRUPTED = -1
+
+
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _asked_to_stop(number: int, frame: object) -> NoReturn:
+    """The first signal asks for a clean end; the next one ends the process at once, whatever it does."""
+    for each in _ENDINGS:
+        if signal.getsignal(each) is _asked_to_stop:
+            signal.signal(each, signal.SIG_DFL)
     raise KeyboardInterrupt
 
 
-def _told(error: Exception) -> str:
-    from dativo.errors import DativoError
+def _run(arguments: list[str], debug: bool) -> int:
+    """Carries out a command and gives the exit code. Typer's own way to do so has other codes for an early end."""
+    try:
+        command = typer.main.get_command(app)
+        with command.make_context("dativo", arguments) as ctx:
+            command.invoke(ctx)
+        sys.stdout.flush()
+    except typer.Exit as done:
+        return _flushed(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        return _unread(0)
+    except (KeyboardInterrupt, Interrupted) as error:
+        _tell(error, debug)
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - nobody above could tell it to the person
+        _tell(error, debug)
+        return 2
+    return 0
 
+
+def _flushed(code: int) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _unread(code)
+    return code
+
+
+def _unread(code: int) -> int:
+    """Whoever read the output has seen enough of it: what is still to come goes nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _tell(error: BaseException, debug: bool) -> None:
+    from dativo.cli.console import say
+    from dativo.observe.redact import redactor
+
+    text = "".join(traceback.format_exception(error)) if debug else _told(error)
+    say(redactor().mask(text.rstrip("\n")))
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt | Interrupted):
+        return "interrupted"
     if isinstance(error, DativoError):
         return error.render()
     text = str(error).splitlines()[0] if str(error) else ""
+    if isinstance(error, OSError) and error.filename is None and error.errno == errno.ENOSPC:
+        return "error: the output cannot be written: no space left on the device"
     return (
         f"error: something went wrong that dativo does not know: {type(error).__name__}: {text}\n"
         "  run again with --debug and report what it shows"
     )
-
-
-def _end(text: str, debug: bool) -> NoReturn:
-    if debug:
-        raise
-    sys.stderr.write(f"{text}\n")
-    sys.exit(2)

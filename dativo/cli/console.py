@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import io
 import json
 import re
 import sys
@@ -19,21 +22,57 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 def out() -> Console:
     """Standard output."""
-    from rich.console import Console
-
-    return Console(markup=False, highlight=False, soft_wrap=False)
+    return _console(stderr=False)
 
 
 def err() -> Console:
     """Standard error."""
-    from rich.console import Console
+    return _console(stderr=True)
 
-    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+
+def _console(*, stderr: bool) -> Console:
+    """A console on which no text, wherever it comes from, does anything but stand there."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class Defused(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            # A sentence is broken by the terminal itself: a path that is copied from it stays one path.
+            options.setdefault("soft_wrap", all(isinstance(o, str) for o in objects))
+            super().print(*objects, **options)
+
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(safe(text), **options)
+
+    return Defused(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+class DataOut(io.RawIOBase):
+    """Standard output for bytes of UTF-8 text that are data: as they are into a file or a pipe, defused on a terminal."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        content = bytes(data)
+        if sys.stdout.isatty():
+            sys.stdout.write(safe(self._decoder.decode(content)))
+        else:
+            sys.stdout.buffer.write(content)
+        return len(content)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
 
 
 def say(text: str = "") -> None:
-    """A line for the person, on standard error."""
-    sys.stderr.write(f"{safe(text)}\n")
+    """A line for the person, on standard error; nothing where nobody reads it any more."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{safe(text)}\n")
+        sys.stderr.flush()
 
 
 def show_problems(problems: Iterable[Problem]) -> None:
@@ -46,8 +85,21 @@ def print_json(value: Any) -> None:
     """A value as JSON on standard output."""
     import msgspec
 
-    text = json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False, default=str)
+    print_json_text(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False, allow_nan=False, default=str))
+
+
+def print_json_text(text: str) -> None:
+    """JSON on standard output. What would move a cursor, and what the output cannot show, is escaped as JSON has it."""
+    limit = 0x10FFFF if (sys.stdout.encoding or "").lower().replace("-", "") == "utf8" else 0x7F
+    odd = [c for c in set(text) if (ord(c) > limit or _CONTROL.match(c))]
+    for character in odd:
+        text = text.replace(character, json.dumps(character)[1:-1])
     sys.stdout.write(f"{text}\n")
+
+
+def print_data(text: str) -> None:
+    """Data on standard output: as it is into a file or a pipe, defused on a terminal."""
+    sys.stdout.write(f"{safe(text) if sys.stdout.isatty() else text}\n")
 
 
 def safe(text: object) -> str:
@@ -72,16 +124,19 @@ def size(count: int) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """`1 row`, `2 rows`, `1,204 rows`."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+    """`1 row`, `2 rows`, `1,204 rows`, `2 policies`."""
+    if count == 1:
+        return f"1 {word}"
+    return f"{count:,} {word[:-1]}ies" if word.endswith("y") else f"{count:,} {word}s"
 
 
-def table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
-    """A plain table; the columns of `right` are numbers."""
+def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
+    """A plain table; the columns of `right` are numbers, which like those of `whole` are never broken into two lines."""
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title=title, title_justify="left")
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        number = name in right
+        made.add_column(name, justify="right" if number else "left", no_wrap=number or name in whole, overflow="fold")
     return made

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import IO, Annotated, Literal, cast
 
 import typer
 
@@ -33,9 +32,11 @@ def export(
     Personal values are treated as the privacy purpose `llm` says: redacted by default. With --json a summary is printed
     (which needs --out). A file is written whole or not at all.
     """
+    import msgspec
+
     from dativo import export as write
     from dativo import find_table
-    from dativo.cli.console import plural, print_json, say
+    from dativo.cli.console import DataOut, plural, print_json, say
 
     if out is None and (format == "parquet" or as_json):
         raise typer.BadParameter("name a file with --out", param_hint="--out")
@@ -43,14 +44,14 @@ def export(
     done = write(
         resolved,
         format=format,
-        out=out if out is not None else sys.stdout.buffer,
+        out=out if out is not None else cast(IO[bytes], DataOut()),
         stream=stream or chosen.name,
         origin=origin,
         show_pii=show_pii,
         limit=limit,
     )
     if as_json:
-        print_json(done)
+        print_json({"version": 1, **msgspec.to_builtins(done)})
         return
     say(f"{plural(done.rows, 'row')} of the {origin}" + (f" in {out}" if out is not None else ""))
     if done.treated:

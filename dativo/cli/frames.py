@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Collection
+from datetime import datetime, time
 from typing import TYPE_CHECKING
 
-from dativo.cli.console import cell, table
+from dativo.cli.console import cell, safe, table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,7 +41,20 @@ def print_frame(console: Console, frame: pl.DataFrame, masked: Collection[str] =
 
 
 def _texts(frame: pl.DataFrame) -> list[list[str]]:
-    return [["" if v is None else cell(v, LONGEST) for v in row] for row in frame.iter_rows()]
+    return [["" if v is None else cell(_text(v), LONGEST) for v in row] for row in frame.iter_rows()]
+
+
+def _text(value: object) -> str:
+    """A value as exports write it."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime | time):
+        return value.isoformat()
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=_text)
+    return str(value)
 
 
 def page(title: str, parts: list[tuple[str, pl.DataFrame]], masked: Collection[str]) -> str:
@@ -47,7 +62,7 @@ def page(title: str, parts: list[tuple[str, pl.DataFrame]], masked: Collection[s
     body = "".join(f"<h2>{html.escape(name)}</h2>{_html_table(frame, masked)}" for name, frame in parts)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>{body}"
+        f"<title>{html.escape(safe(title))}</title><style>{_STYLE}</style></head><body><h1>{html.escape(safe(title))}</h1>{body}"
         "</body></html>\n"
     )
 
@@ -56,11 +71,13 @@ def _html_table(frame: pl.DataFrame, masked: Collection[str]) -> str:
     if not frame.height:
         return "<p>none</p>"
     head = "".join(
-        f'<th class="{"masked" if n in masked else ""}">{html.escape(n)}<small>{html.escape(str(t))}</small></th>'
+        f'<th class="{"masked" if n in masked else ""}">{html.escape(safe(n))}<small>{html.escape(str(t))}</small></th>'
         for n, t in frame.schema.items()
     )
     rows = "".join(
-        "<tr>" + "".join(f"<td>{'<i>null</i>' if v is None else html.escape(str(v))}</td>" for v in row) + "</tr>"
+        "<tr>"
+        + "".join(f"<td>{'<i>null</i>' if v is None else html.escape(safe(_text(v)))}</td>" for v in row)
+        + "</tr>"
         for row in frame.iter_rows()
     )
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'

@@ -70,7 +70,8 @@ def _stream(console: Console, stream: StreamOutline) -> None:
         "strategy": stream.strategy,
         "writes": f"{stream.write_mode} into {stream.table}" + ("" if stream.table_exists else " (a new table)"),
         "key": ", ".join(stream.key) or "none",
-        "cursor": "; ".join(f"{k}: {_entry(v)}" for k, v in stream.cursor.items()) or "from the beginning",
+        "cursor": "; ".join(f"{k}: {_entry(v)}" for k, v in stream.cursor.items())
+        or ("none" if stream.strategy == "full load" else "from the beginning"),
         "partitions": ", ".join(stream.partitioning) or "none",
         "schema": stream.refused or "; ".join(stream.schema_changes) or "no change"
         if stream.table_exists
@@ -95,11 +96,21 @@ def _entry(value: object) -> str:
 def _columns(console: Console, stream: StreamOutline) -> None:
     from dativo.cli.console import table
 
-    made = table("column", "from", "type", "rules", "class", "warehouse")
-    for c in stream.columns:
-        treatment = c.treatment if c.treatment != "none" else ""
-        made.add_row(
-            c.name, c.source or "(not in the source)", c.type, "; ".join(c.rules), ", ".join(c.classes), treatment
+    rows = [
+        (
+            c.name,
+            "(not in the source)" if c.source is None else "" if c.source == c.name else c.source,
+            c.type,
+            "; ".join(c.rules),
+            ", ".join(c.classes),
+            c.treatment if c.treatment != "none" else "",
         )
+        for c in stream.columns
+    ]
+    headings = ("column", "from", "type", "rules", "class", "warehouse")
+    told = [i for i in range(len(headings)) if any(row[i] for row in rows)]
+    made = table(*(headings[i] for i in told))
+    for row in rows:
+        made.add_row(*(row[i] for i in told))
     console.print()
     console.print(made)

@@ -58,6 +58,8 @@ def _table(found: Preview) -> None:
 def _json(found: Preview) -> None:
     import json
 
+    from dativo.cli.console import print_json
+
     document = {
         "version": 1,
         "stream": found.stream,
@@ -69,14 +71,14 @@ def _json(found: Preview) -> None:
         "rows": [json.loads(line) for line in found.lines("jsonl")],
         "rejects": found.rejects.to_dicts(),
     }
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    print_json(document)
 
 
 def _lines(found: Preview, format: Literal["csv", "markdown-kv"]) -> None:
-    from dativo.cli.console import plural, say
+    from dativo.cli.console import plural, print_data, say
 
     for line in found.lines(format):
-        sys.stdout.write(f"{line}\n")
+        print_data(line)
     if found.rejected:
         say(f"{plural(found.rejected, 'record')} would be rejected: see them with --format table")
 

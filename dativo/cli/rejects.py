@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Literal
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from dativo.cli.choices import AsJson, Job, ShowPii, Stream, command
 
 app = command()
+ROOMY = 100
 
 
 @app.callback()
@@ -32,13 +32,14 @@ def list_(job: Job, as_json: AsJson = False) -> None:
     if not found:
         console.print("no run of this job has rejects")
         return
-    made = table("run", "when (UTC)", "stream", "rows", "violations", "what", "rules", right=("rows", "violations"))
+    numbers = ["rows"] + (["violations"] if console.width >= ROOMY else [])
+    whole = ("run", "when (UTC)", "what")
+    made = table("run", "when (UTC)", "stream", *numbers, "what", "rules", right=numbers, whole=whole)
     for entry in found:
-        when = entry.found_at[:19].replace("T", " ")
+        counts = [f"{entry.rows:,}", f"{entry.violations:,}"][: len(numbers)]
+        when = entry.found_at[:16].replace("T", " ")
         rules = ", ".join(entry.rules[:4]) + (f" … {len(entry.rules) - 4} more" if len(entry.rules) > 4 else "")
-        made.add_row(
-            entry.run[:13], when, entry.stream, f"{entry.rows:,}", f"{entry.violations:,}", entry.action, rules
-        )
+        made.add_row(entry.run[:13], when, entry.stream, *counts, entry.action, rules)
     console.print(made)
 
 
@@ -58,7 +59,7 @@ def show(
 ) -> None:
     """The violations of one run: file, row, column, rule, value; with json and csv the whole record too."""
     from dativo import show_rejects
-    from dativo.cli.console import out, plural, print_json
+    from dativo.cli.console import out, plural, print_data, print_json
     from dativo.cli.frames import print_frame
     from dativo.cli.jobs import one_job
 
@@ -66,7 +67,7 @@ def show(
     if as_json or format == "json":
         print_json({"version": 1, "violations": found.to_dicts()})
     elif format == "csv":
-        sys.stdout.write(found.write_csv())
+        print_data(found.write_csv().removesuffix("\n"))
     else:
         console = out()
         print_frame(console, found.drop("run", "record", "action"))

@@ -38,22 +38,33 @@ def run(
 
     Exit code 0: all succeeded; 1: some did, or rows broke a contract; 2: none did.
     """
-    from dativo.cli.console import say
     from dativo.cli.running import Wishes, run_files
-    from dativo.errors import UnsupportedError
 
     files = _files(config, job_dir)
-    if (secret_manager or "env").lower() not in ("env", "environment"):
+    warnings = _secret_settings(secret_manager, secrets_dir, secret_manager_config)
+    wishes = Wishes(
+        mode=mode,
+        tenant=tenant_id,
+        one_tenant=job_dir is not None,
+        progress=progress,
+        json_logs=log_format == "json" or (log_format == "auto" and not sys.stderr.isatty()),
+        as_json=as_json,
+    )
+    raise typer.Exit(run_files(files, wishes, warnings))
+
+
+def _secret_settings(manager: str | None, folder: Path | None, settings: str | None) -> list[str]:
+    """What is to be told of the settings of secrets; UnsupportedError for a manager that is not built."""
+    from dativo.errors import UnsupportedError
+
+    if (manager or "env").lower() not in ("env", "environment"):
         raise UnsupportedError(
-            f"the secret manager '{secret_manager}' is not built yet",
+            f"the secret manager '{manager}' is not built yet",
             hint="leave it out: secrets come from the environment",
         )
-    if secrets_dir is not None or secret_manager_config is not None:
-        say("warning: secrets come from the environment in this version; --secrets-dir and its settings do nothing yet")
-    logs = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
-    raise typer.Exit(
-        run_files(files, Wishes(mode=mode, tenant=tenant_id, progress=progress, json_logs=logs, as_json=as_json))
-    )
+    if folder is None and settings is None:
+        return []
+    return ["secrets come from the environment in this version; --secrets-dir and its settings do nothing yet"]
 
 
 def _files(config: Path | None, job_dir: Path | None) -> list[Path]:

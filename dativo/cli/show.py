@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dativo import Shown
 
 app = command()
+ROOMY = 100
 
 
 @app.command()
@@ -39,15 +40,13 @@ def show(
 
 
 def _json(found: Shown) -> None:
-    import msgspec
+    import json
 
     from dativo.cli.console import print_json
+    from dativo.receipt import as_builtins
 
-    rows = [
-        {k: v if isinstance(v, int | float | bool) else v and str(v) for k, v in r.items()}
-        for r in found.rows.to_dicts()
-    ]
-    runs = [msgspec.to_builtins(r) for r in found.runs]
+    rows = [json.loads(line) for line in found.lines("jsonl")]
+    runs = [as_builtins(r) for r in found.runs]
     print_json({"version": 1, "table": found.facts, "masked": list(found.masked), "rows": rows, "runs": runs})
 
 
@@ -81,14 +80,12 @@ def _text(found: Shown, console: Console) -> None:
 def _snapshots(found: Shown, console: Console) -> None:
     from dativo.cli.console import table
 
-    statuses = {r.run_id: f"{r.status}, {r.seconds:.1f} s" for r in found.runs}
-    made = table("snapshot", "when (UTC)", "operation", "added", "removed", "run", right=("added", "removed"))
+    seconds = {r.run_id: f"{r.seconds:.1f}" for r in found.runs}
+    numbers = ["added", "removed"] + (["seconds"] if console.width >= ROOMY else [])
+    made = table("", "snapshot", "when (UTC)", *numbers, "run", right=numbers, whole=("snapshot", "run"))
     for s in found.facts.snapshots:
-        run = f"{s.run[:13]} {statuses.get(s.run, '')}".strip() if s.run else ""
-        when = s.at[:19].replace("T", " ")
-        made.add_row(
-            f"{s.id}{' ←' if s.current else ''}", when, s.operation, f"{s.rows_added:,}", f"{s.rows_removed:,}", run
-        )
+        counts = [f"{s.rows_added:,}", f"{s.rows_removed:,}", seconds.get(s.run or "", "")][: len(numbers)]
+        made.add_row("→" if s.current else "", str(s.id), s.at[:16].replace("T", " "), *counts, (s.run or "")[:13])
     console.print()
     console.print(made)
     failed = [r for r in found.runs if r.exit_code == 2]

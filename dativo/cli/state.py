@@ -48,7 +48,7 @@ def _show(found: JobState, as_json: bool) -> None:
     console = out()
     console.print(f"{found.job} · tenant {found.tenant_id}")
     console.print(f"state file {found.path}: {found.file}")
-    made = table("stream", "table", "last run", "loaded", "entry", "value", right=("loaded",))
+    made = table("stream", "table", "last run", "loaded", "entry", "value", right=("loaded",), whole=("last run",))
     for stream in found.streams:
         entries = list(stream.cursor.items()) or [("", "")]
         for position, (key, value) in enumerate(entries):

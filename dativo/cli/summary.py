@@ -37,8 +37,11 @@ def opening(job: ResolvedJob, full_refresh: bool) -> None:
         say(f"  note  does nothing yet in this version: {', '.join(job.unbuilt)}")
 
 
-def results(receipts: list[Receipt], console: Console) -> None:
-    """One table of all streams; then, a stream at a time, what was found wrong and where to see more."""
+def results(receipts: list[Receipt], console: Console, *, errors: bool) -> None:
+    """One table of all streams; then, a stream at a time, what was found wrong and where to see more.
+
+    With `errors` what kept a stream from being loaded is told on standard error, where no log has told it yet.
+    """
     streams = [(r, s) for r in receipts for s in r.streams]
     if not streams:
         return
@@ -52,6 +55,8 @@ def results(receipts: list[Receipt], console: Console) -> None:
     console.print(made)
     for receipt, stream in streams:
         _after(receipt, stream, console)
+        if stream.error and errors:
+            say(f"error: {stream.error}")
 
 
 def _row(receipt: Receipt, stream: StreamReceipt, wide: bool) -> list[str]:
@@ -73,18 +78,16 @@ def _after(receipt: Receipt, stream: StreamReceipt, console: Console) -> None:
     console.print()
     if stream.status == "unchanged":
         files = plural(stream.files_skipped, "file")
-        console.print(f"{stream.table}: nothing new in {files}; no snapshot was made", soft_wrap=True)
+        console.print(f"{stream.table}: nothing new in {files}; no snapshot was made")
     elif stream.status == "loaded":
         made = f"snapshot {stream.snapshot_id}" if stream.snapshot_id is not None else "no snapshot: no row is new"
         written = f"{plural(stream.files, 'file')} of {size(stream.bytes)}"
-        console.print(f"{stream.table}: {made}, {written}", soft_wrap=True)
-        console.print(f"run {receipt.run_id}, peak memory {size(receipt.peak_memory)}", soft_wrap=True)
+        console.print(f"{stream.table}: {made}, {written}")
+        console.print(f"run {receipt.run_id}, peak memory {size(receipt.peak_memory)}")
     for note in stream.warnings:
-        console.print(f"note: {cell(note, 500)}", soft_wrap=True)
+        console.print(f"note: {cell(note, 500)}")
     if stream.rules:
         _rules(receipt, stream, console)
-    if stream.error:
-        say(f"error: {stream.error}")
 
 
 def _rules(receipt: Receipt, stream: StreamReceipt, console: Console) -> None:
@@ -104,7 +107,7 @@ def _rules(receipt: Receipt, stream: StreamReceipt, console: Console) -> None:
     console.print(made)
     if len(stream.rules) > MOST_RULES:
         console.print(f"… and {len(stream.rules) - MOST_RULES} more rules")
-    console.print(f"\nsee them:  {program()} rejects show {receipt.job}", soft_wrap=True)
+    console.print(f"\nsee them:  {program()} rejects show {receipt.job}")
 
 
 def program() -> str:

@@ -66,13 +66,17 @@ def _github(found: Validation) -> None:
     """Workflow commands of GitHub Actions: `::error file=…,line=…,col=…::message`."""
     for p in found.problems:
         severity = "error" if found.strict else p.severity
-        place = f"file={_escaped(p.mark.file)},line={p.mark.line or 1},col={p.mark.column or 1}" if p.mark else ""
+        place = f" file={_property(p.mark.file)},line={p.mark.line or 1},col={p.mark.column or 1}" if p.mark else ""
         text = "\n".join(t for t in (f"{p.field}: {p.message}" if p.field else p.message, p.hint) if t)
-        sys.stdout.write(f"::{severity} {place}::{_escaped(text)}\n")
+        sys.stdout.write(f"::{severity}{place}::{_escaped(text)}\n")
 
 
 def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def _json(found: Validation) -> None:

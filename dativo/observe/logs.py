@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import re
 import sys
-from collections.abc import Collection
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any, TextIO
 
 from dativo.config.resolve import ResolvedJob
+from dativo.observe.redact import REDACTED, SENSITIVE, redactor
 from dativo.sources.protocol import Meter
 
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
-REDACTED = "[REDACTED]"
-SENSITIVE = re.compile(r"password|token|api_?key|secret|credential", re.IGNORECASE)
 
 _ERRORS = ("_error", "_failed")
 _WARNINGS = ("_warning",)
@@ -26,28 +24,30 @@ _MESSAGES = {
     "commit_success": "Committed",
     "state_warning": "The state file could not be written",
     "interrupting": "Stopping",
-    "config_warning": "Configuration warning",
+    "interrupted": "Interrupted",
 }
 
 
 class JsonLog:
-    """Writes the events of one job: timestamp, level, message, module, function, line, tenant, job, event, connector.
+    """Writes events as lines: timestamp, level, message, module, function, line, tenant, job, event type, connector.
 
-    Values of loaded secrets are masked wherever they stand; with the job's `logging.redaction` so are the values of keys
-    that are called like secrets.
+    Without a job it writes what concerns the configuration of several, every level of it. Values of secrets are masked
+    wherever they stand; with the job's `logging.redaction` so are the values of keys that are called like secrets.
+    A reader that has gone away ends the log, not the run.
     """
 
-    def __init__(self, job: ResolvedJob, out: TextIO, secrets: Collection[str] = ()) -> None:
+    def __init__(self, job: ResolvedJob | None, out: TextIO) -> None:
         self._job = job
         self._out = out
-        self._secrets = sorted((s for s in secrets if s), key=len, reverse=True)
-        self._lowest = LEVELS[job.file.logging.level.upper()]
+        self._redactor = redactor(job)
+        self._lowest = LEVELS[job.file.logging.level.upper()] if job is not None else 0
 
     def event(self, event_type: str, **fields: Any) -> None:
         level = _level(event_type)
         if LEVELS[level] < self._lowest:
             return
         caller = _caller()
+        job = self._job
         record = {
             "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "level": level,
@@ -55,17 +55,16 @@ class JsonLog:
             "module": caller.f_globals.get("__name__", ""),
             "function": caller.f_code.co_name,
             "line": caller.f_lineno,
-            "tenant_id": self._job.tenant_id,
-            "job_name": self._job.name,
+            "tenant_id": job.tenant_id if job is not None else None,
+            "job_name": job.name if job is not None else None,
             "event_type": event_type,
-            "connector_type": self._job.source_type,
+            "connector_type": job.source_type if job is not None else None,
             **self._redacted(fields),
         }
-        text = json.dumps(record, ensure_ascii=False, default=str)
-        for secret in self._secrets:
-            text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], REDACTED)
-        self._out.write(text + "\n")
-        self._out.flush()
+        text = self._redactor.mask(json.dumps(record, ensure_ascii=False, default=str))
+        with contextlib.suppress(OSError, ValueError):
+            self._out.write(text + "\n")
+            self._out.flush()
 
     def phase(self, stream: str, phase: str, meter: Meter) -> None:
         self.event("phase_started", stream=stream, phase=phase)
@@ -74,7 +73,7 @@ class JsonLog:
         return None
 
     def _redacted(self, fields: dict[str, Any]) -> dict[str, Any]:
-        if not self._job.file.logging.redaction:
+        if self._job is None or not self._job.file.logging.redaction:
             return fields
         return {k: REDACTED if SENSITIVE.search(k) else v for k, v in fields.items()}
 

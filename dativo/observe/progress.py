@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any, TextIO
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 STOPPING = "stopping at the next block; nothing of this stream will be committed (Ctrl-C again kills)"
+COMMITTING = "the commit is on its way: waiting for it, then stopping (Ctrl-C again kills)"
+
+
+def stopping(phase: str) -> str:
+    """What a person who asked for the end is told."""
+    return COMMITTING if phase == "committing" else STOPPING
 
 
 class BarProgress:
@@ -21,13 +28,13 @@ class BarProgress:
     def __init__(self, console: Console) -> None:
         self._progress: Progress = _bar(console)
         self._task: TaskID | None = None
-        self._stream = ""
+        self._stream = self._phase = ""
         self._meter = Meter()
         self._started = False
 
     def event(self, event_type: str, **fields: Any) -> None:
         if event_type == "interrupting":
-            self._progress.console.print(STOPPING)
+            self._progress.console.print(stopping(self._phase))
         elif event_type == "job_finished":
             self.close()
 
@@ -40,7 +47,7 @@ class BarProgress:
             self._task = None
         if self._task is None:
             self._task = self._progress.add_task("", total=None, stream=stream, phase=phase, rows=0, rate="")
-        self._stream, self._meter = stream, meter
+        self._stream, self._phase, self._meter = stream, phase, meter
         self._progress.reset(self._task, total=meter.total_bytes or None, stream=stream, phase=phase, rows=0, rate="")
 
     def tick(self) -> None:
@@ -89,7 +96,7 @@ class LineProgress:
 
     def event(self, event_type: str, **fields: Any) -> None:
         if event_type == "interrupting":
-            self._say({"event_type": "progress", "stream": self._stream, "phase": "stopping"}, STOPPING)
+            self._say({"event_type": "progress", "stream": self._stream, "phase": "stopping"}, stopping(self._phase))
 
     def phase(self, stream: str, phase: str, meter: Meter) -> None:
         self._stream, self._phase, self._meter = stream, phase, meter
@@ -118,5 +125,6 @@ class LineProgress:
         }
 
     def _say(self, facts: dict[str, Any], text: str) -> None:
-        self._out.write((json.dumps(facts) if self._json else text) + "\n")
-        self._out.flush()
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more: that is no reason to stop
+            self._out.write((json.dumps(facts) if self._json else text) + "\n")
+            self._out.flush()

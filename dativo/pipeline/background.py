@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from dativo.errors import Interrupted
+from dativo.errors import CommitUnknown, DativoError, Interrupted
 from dativo.observe.listener import Listener
 from dativo.sources.protocol import Meter
 
 T = TypeVar("T")
 
 _PAUSE = 0.1
+NOTHING = "interrupted; nothing of this stream was committed"
 
 
 def in_background(work: Callable[[], T], listener: Listener, meter: Meter) -> T:
@@ -32,17 +33,20 @@ def in_background(work: Callable[[], T], listener: Listener, meter: Meter) -> T:
             failure.append(error)
 
     thread = threading.Thread(target=run, name="dativo-work", daemon=True)
-    thread.start()
     try:
+        thread.start()
         _wait(thread, listener)
     except KeyboardInterrupt:
         meter.stop.set()
         listener.event("interrupting")
         _wait(thread, listener)
     if failure:
-        if meter.stop.is_set():
-            raise Interrupted("interrupted; nothing of this stream was committed") from failure[0]
+        told = isinstance(failure[0], DativoError) and not isinstance(failure[0], CommitUnknown)
+        if meter.stop.is_set() and told:
+            raise Interrupted(NOTHING) from failure[0]
         raise failure[0]
+    if not result:
+        raise Interrupted(NOTHING)  # the thread never began
     return result[0]
 
 

@@ -94,7 +94,7 @@ def _outline(job: ResolvedJob, stream: StreamConfig, polars: bool) -> StreamOutl
     exists = reader.fields() is not None
     today = datetime.now(UTC).date().isoformat()
     notes: list[str] = []
-    state = read_state(job, notes)
+    state = read_state(job, notes, keep=False)
     since = resume_point(job, stream, reader.saved(), exists=exists, state=state, today=today)
     extract = source.read(stream, since, meter=Meter(), full=since is None)
     looked = source.read(stream, None, meter=Meter(), full=True) if extract.unchanged else extract

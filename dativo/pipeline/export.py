@@ -15,6 +15,8 @@ from dativo import connectors
 from dativo.config.asset import Asset, Field
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import TargetError
+from dativo.observe.listener import Silence
+from dativo.pipeline.background import in_background
 from dativo.pipeline.plan import build, privacy_key, stream_columns
 from dativo.pipeline.preview import TextFormat, one_stream, purpose_treatments
 from dativo.pipeline.refuse import refuse_unbuilt
@@ -59,10 +61,14 @@ def export(
     refuse_unbuilt(job)
     chosen = one_stream(job, stream)
     purpose = "warehouse" if show_pii else "llm"
-    frame, columns = _from_table(job, chosen, purpose) if origin == "table" else _from_source(job, chosen, purpose)
+    meter = Meter()
+    if origin == "table":
+        frame, columns = _from_table(job, chosen, purpose)
+    else:
+        frame, columns = _from_source(job, chosen, purpose, meter)
     if limit is not None:
         frame = frame.head(limit)
-    rows = _write(_shaped(frame, columns, chosen.asset, format), format, out)
+    rows = _write(_shaped(frame, columns, chosen.asset, format), format, out, meter)
     return Exported(
         stream=chosen.name,
         origin=origin,
@@ -77,9 +83,11 @@ def _overrides(job: ResolvedJob) -> dict[str, str]:
     return job.file.classification_overrides
 
 
-def _from_source(job: ResolvedJob, stream: StreamConfig, purpose: str) -> tuple[pl.LazyFrame, Sequence[Field]]:
+def _from_source(
+    job: ResolvedJob, stream: StreamConfig, purpose: str, meter: Meter
+) -> tuple[pl.LazyFrame, Sequence[Field]]:
     chosen = purpose_treatments(job, stream, purpose)
-    extract = connectors.source(job).read(stream, None, meter=Meter(), full=True)
+    extract = connectors.source(job).read(stream, None, meter=meter, full=True)
     plan = build(job, stream, extract, "warehouse", chosen=chosen)
     return plan.accepted(privacy_key(job, plan.treatments)), stream_columns(job, stream, chosen, plan.enforced.extra)
 
@@ -118,15 +126,16 @@ def _shaped(frame: pl.LazyFrame, columns: Sequence[Field], asset: Asset, format:
     """The frame as its format writes it."""
     import polars as pl
 
-    from dativo.contract.written import plain, written
+    from dativo.contract.written import json_object, written
     from dativo.render.markdown_kv import document
 
     if format == "parquet":
         return frame
     if format == "markdown-kv":
         return frame.select(document(columns, asset) + "\n")
-    change = plain if format == "jsonl" else written
-    return frame.select(change(f, pl.col(f.name)).alias(f.name) for f in columns)
+    if format == "jsonl":
+        return frame.select(json_object([(f, pl.col(f.name)) for f in columns]).alias("line"))
+    return frame.select(written(f, pl.col(f.name)).alias(f.name) for f in columns)
 
 
 def text_lines(rows: pl.DataFrame, columns: Sequence[Field], asset: Asset | None, format: TextFormat) -> list[str]:
@@ -135,28 +144,28 @@ def text_lines(rows: pl.DataFrame, columns: Sequence[Field], asset: Asset | None
 
     assert asset is not None
     shaped = _shaped(rows.lazy(), columns, asset, format).collect()
-    if format == "markdown-kv":
+    if format != "csv":
         return shaped.to_series().to_list()
     out = io.StringIO()
-    if format == "jsonl":
-        shaped.write_ndjson(out)
-    else:
-        shaped.write_csv(out)
-    return out.getvalue().splitlines() if format == "jsonl" else [out.getvalue().rstrip("\n")]
+    shaped.write_csv(out)
+    return [out.getvalue().removesuffix("\n")]
 
 
-def _write(frame: pl.LazyFrame, format: Format, out: str | Path | IO[bytes]) -> int:
+def _write(frame: pl.LazyFrame, format: Format, out: str | Path | IO[bytes], meter: Meter) -> int:
     if not isinstance(out, str | Path):
-        return _sink(frame, format, out)
-    path = Path(out).expanduser()
+        return _sink(frame, format, out, meter)
+    path = Path(os.path.realpath(Path(out).expanduser()))
     if path.is_dir():
         raise TargetError(f"'{path}' is a directory", hint="name a file in it")
     try:
+        if path.exists() and not path.is_file():  # a pipe or a device takes what it is given, and stays what it is
+            with path.open("wb") as stream:
+                return _sink(frame, format, stream, meter)
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(descriptor)
         try:
-            rows = _sink(frame, format, Path(temporary))
+            rows = _sink(frame, format, Path(temporary), meter)
             Path(temporary).chmod(0o666 & ~_umask())
             Path(temporary).replace(path)
         except BaseException:
@@ -174,19 +183,22 @@ def _umask() -> int:
     return current
 
 
-def _sink(frame: pl.LazyFrame, format: Format, out: Path | IO[bytes]) -> int:
-    """Writes the frame as a stream and counts its rows in the same pass."""
+def _sink(frame: pl.LazyFrame, format: Format, out: Path | IO[bytes], meter: Meter) -> int:
+    """Writes the frame as a stream and counts its rows in the same pass.
+
+    An interrupted pass is waited for, so that nobody writes any more to what is then removed.
+    """
     import polars as pl
 
     from dativo.pipeline.passes import collect
 
     if format == "parquet":
         sink = frame.sink_parquet(out, compression="zstd", lazy=True)
-    elif format == "jsonl":
-        sink = frame.sink_ndjson(out, lazy=True)
     elif format == "csv":
         sink = frame.sink_csv(out, lazy=True)
     else:
+        # Each row is one text already: quoting it would change it.
         sink = frame.sink_csv(out, include_header=False, quote_style="never", lazy=True)
     assert sink is not None
-    return int(collect([sink, frame.select(pl.len())])[1].item())
+    frames = [sink, frame.select(pl.len())]
+    return int(in_background(lambda: collect(frames), Silence(), meter)[1].item())

@@ -36,12 +36,16 @@ def collect(frames: list[pl.LazyFrame]) -> list[pl.DataFrame]:
         raise _translated(error) from error
 
 
-def _translated(error: BaseException) -> DativoError:
-    """A pass's failure in dativo's words."""
+def _translated(error: BaseException) -> DativoError | BrokenPipeError:
+    """A pass's failure in dativo's words; a reader of the output that has gone away is nobody's failure."""
     text = str(error)
     first = text.splitlines()[0] if text else type(error).__name__
+    if "Broken pipe" in text or "os error 32" in text:
+        return BrokenPipeError(32, "Broken pipe")
     if "No space left" in text or "os error 28" in text:
-        return TargetError("no space left on the disk; nothing was committed", hint="free space, then run again")
+        return TargetError("no space left on the disk; nothing became visible", hint="free space, then run again")
+    if any(mark in text for mark in ("File too large", "os error 27", "Disk quota exceeded", "os error 122")):
+        return TargetError(f"a file is larger than the system allows: {first}", hint="raise `ulimit -f` or the disk quota")
     if any(mark in text for mark in ("Permission denied", "os error 13", "Read-only file system", "os error 30")):
         return TargetError(f"a file cannot be written: {first}", hint="check the permissions of the warehouse")
     if "Not a directory" in text or "os error 20" in text:

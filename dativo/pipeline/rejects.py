@@ -57,7 +57,7 @@ def _runs(job: ResolvedJob, stream: StreamConfig) -> list[RejectRun]:
             rule.unique().sort().alias("rules"),
         )
     )
-    finished = _finished_runs(reader, job)
+    finished = _finished_runs(reader, job, stream)
     return [
         RejectRun(
             job=job.name,
@@ -73,10 +73,12 @@ def _runs(job: ResolvedJob, stream: StreamConfig) -> list[RejectRun]:
     ]
 
 
-def _finished_runs(reader: TableReader, job: ResolvedJob) -> set[str]:
+def _finished_runs(reader: TableReader, job: ResolvedJob, stream: StreamConfig) -> set[str]:
+    """The runs whose good rows are in the table, as far as anything still tells."""
     facts = reader.facts()
     committed = {s.run for s in facts.snapshots if s.run} if facts is not None else set()
-    return committed | set(reader.tokens()) | {r.run_id for r in receipts(job)}
+    told = {r.run_id for r in receipts(job) for s in r.streams if s.stream == stream.name and s.status == "loaded"}
+    return committed | set(reader.tokens()) | told
 
 
 def show_rejects(

@@ -15,7 +15,10 @@ from dativo import connectors
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import ContractError, DativoError, Interrupted, SourceError, StateError, listed
 from dativo.observe.listener import Listener, Silence
+from dativo.observe.redact import redactor
+from dativo.pipeline.background import NOTHING
 from dativo.pipeline.refuse import refuse_unbuilt
+from dativo.pipeline.staging import staging_root, sweep
 from dativo.pipeline.stream import Order, StreamRun
 from dativo.receipt import Receipt, Status, StreamReceipt
 from dativo.sources.protocol import Source
@@ -23,6 +26,7 @@ from dativo.state.cursor import Cursor
 from dativo.state.receipts import keep_receipt
 from dativo.state.store import read_state, write_state
 
+UNDECIDED = "interrupted during the commit: the next run finds out whether it landed, and does nothing twice"
 _WORST: tuple[Status, ...] = ("failed", "interrupted", "refused", "loaded", "unchanged")
 
 
@@ -55,10 +59,12 @@ class _Run:
         self.clock = time.perf_counter()
         self.token = run_token(self.started)
         self.cursors: dict[str, Cursor] = {}
+        self.redactor = redactor(job)
 
     def run(self, names: Sequence[str] | None) -> Receipt:
         refuse_unbuilt(self.job)
         chosen = self.chosen(names)
+        sweep(staging_root(self.job))
         notes: list[str] = []
         state = read_state(self.job, notes)
         order = Order(
@@ -74,11 +80,10 @@ class _Run:
         source = connectors.source(self.job)
         self.listener.event("job_started", run_id=self.token)
         done: list[StreamReceipt] = []
+        stopped = False
         for stream in chosen:
-            loaded, stopped = self.stream(order, source, stream)
+            loaded, stopped = self.not_run(stream) if stopped else self.stream(order, source, stream)
             done.append(loaded)
-            if stopped:
-                break
         if self.cursors:
             self.told(lambda: write_state(self.job, self.cursors, self.token, state))
         receipt = self.receipt(done)
@@ -105,19 +110,29 @@ class _Run:
     def stream(self, order: Order, source: Source, stream: StreamConfig) -> tuple[StreamReceipt, bool]:
         """One stream's receipt, whatever happened to it, and whether the run was asked to stop."""
         step = StreamRun(order, source, stream)
+        stopped = False
         try:
             receipt = step.run()
         except (KeyboardInterrupt, Interrupted):
-            receipt = msgspec.structs.replace(
-                step.receipt, status="interrupted", error="interrupted; nothing of this stream was committed"
-            )
+            stopped = True
+            receipt = step.receipt
+            if step.cursor is None:
+                text = UNDECIDED if step.undecided else NOTHING
+                receipt = msgspec.structs.replace(receipt, status="interrupted", error=text)
         except DativoError as error:
             status: Status = "refused" if isinstance(error, ContractError) else "failed"
-            self.listener.event("job_error", stream=stream.name, error=error.message)
-            receipt = msgspec.structs.replace(step.receipt, status=status, error=error.render().removeprefix("error: "))
+            self.listener.event("job_error", stream=stream.name, error=self.redactor.mask(error.message))
+            text = self.redactor.mask(error.render().removeprefix("error: "))
+            receipt = msgspec.structs.replace(step.receipt, status=status, error=text)
         if step.cursor is not None:
             self.cursors[stream.name] = step.cursor
-        return receipt, step.meter.stop.is_set() or receipt.status == "interrupted"
+        return receipt, stopped or step.meter.stop.is_set()
+
+    def not_run(self, stream: StreamConfig) -> tuple[StreamReceipt, bool]:
+        """The receipt of a stream that was left out because the run was asked to stop."""
+        table = f"{stream.namespace}.{stream.table}"
+        text = "not run: the run was interrupted before"
+        return StreamReceipt(stream=stream.name, table=table, status="interrupted", error=text), True
 
     def told(self, work: Callable[[], None]) -> None:
         """Does what is only a cache of the tables' own state: failing to is told, and is no failure of the run."""

@@ -24,12 +24,15 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
-    """A job's state. `file` is `current`, `missing`, or `stale` where it does not say what the tables say."""
+    """A job's state.
+
+    `file` is `current`, `missing`, `stale` where it does not say what the tables say, or `damaged`.
+    """
 
     job: str
     tenant_id: str
     path: str
-    file: Literal["current", "missing", "stale"]
+    file: Literal["current", "missing", "stale", "damaged"]
     streams: tuple[StreamState, ...]
     notes: tuple[str, ...]
 
@@ -39,16 +42,18 @@ def show_state(job: ResolvedJob) -> JobState:
     notes: list[str] = []
     saved = {s.name: connectors.reader(job, s).saved() for s in job.streams}
     path = state_path(job)
-    entries = read_state(job, notes) if path.exists() else {}
+    there = path.exists()
+    entries = read_state(job, notes, keep=False) if there else {}
     expected = {k: v for one in saved.values() if one is not None for k, v in one.cursor.entries.items()}
     runs = {one.token for one in saved.values() if one is not None}
-    block = entries.get(RESERVED, {})
-    agrees = all(entries.get(k) == v for k, v in expected.items()) and (not runs or block.get("run_id") in runs)
+    block = entries.get(RESERVED)
+    run = block.get("run_id") if isinstance(block, dict) else None
+    agrees = all(entries.get(k) == v for k, v in expected.items()) and (not runs or run in runs)
     return JobState(
         job=job.name,
         tenant_id=job.tenant_id,
         path=str(path),
-        file="missing" if not path.exists() else "current" if agrees else "stale",
+        file="missing" if not there else "damaged" if notes else "current" if agrees else "stale",
         streams=tuple(
             StreamState(
                 stream=s.name,

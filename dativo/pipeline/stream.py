@@ -12,9 +12,9 @@ import msgspec
 
 from dativo import connectors
 from dativo.config.resolve import ResolvedJob, StreamConfig
-from dativo.errors import CommitUnknown, ContractError, TargetError, listed
+from dativo.errors import CommitUnknown, ContractError, DativoError, Interrupted, TargetError, listed
 from dativo.observe.listener import Listener
-from dativo.pipeline.background import in_background
+from dativo.pipeline.background import NOTHING, in_background
 from dativo.pipeline.plan import StreamPlan, build, plan_hash, privacy_key, table_shape
 from dativo.pipeline.resume import resume_point
 from dativo.pipeline.staging import staging_folder, staging_root
@@ -44,7 +44,11 @@ class Order:
 
 
 class StreamRun:
-    """One stream of a run. `receipt` is up to date after each step, `cursor` is set once the stream is committed."""
+    """One stream of a run. `receipt` is up to date after each step, `cursor` is set once the stream is committed.
+
+    `undecided` is true from the moment the commit begins until it is known to have failed: what was written may belong
+    to the table from then on.
+    """
 
     def __init__(self, order: Order, source: Source, stream: StreamConfig) -> None:
         self.order = order
@@ -54,6 +58,7 @@ class StreamRun:
         self.meter = Meter()
         self.target: Target | None = None
         self.cursor: Cursor | None = None
+        self.undecided = False
         self.receipt = StreamReceipt(
             stream=stream.name,
             table=f"{stream.namespace}.{stream.table}",
@@ -69,11 +74,9 @@ class StreamRun:
         """Loads the stream and gives its receipt; what it wrote and did not commit is removed when it fails."""
         try:
             return self._steps()
-        except CommitUnknown:
-            # The files may be part of the table: whether they are is found out by the next run, not by removing them.
-            raise
         except BaseException:
-            if self.target is not None and self.cursor is None:
+            # Where it is undecided, the next run finds out whether the files are part of the table.
+            if self.target is not None and not self.undecided:
                 self.target.abort()
             raise
 
@@ -151,10 +154,14 @@ class StreamRun:
             final = self._phase("comparing keys", lambda: keys.compare_keys(plan, target, folder, key, comparing))
             self.meter.bytes = self.meter.rows = 0
         found = self._phase("loading", lambda: passes.load(final, target, folder, key))
-        saved = opened.saved.cursor if opened.saved else Cursor()
-        cursor = extract.cursor() if self.order.limit is None else saved
         self._account(found)
-        return found, cursor
+        return found, extract.cursor() if self.order.limit is None else self._same_cursor(opened)
+
+    def _same_cursor(self, opened: Opened) -> Cursor:
+        """Where a run that read only some rows leaves the stream: where it was, and never where nothing is left to read."""
+        if opened.saved is None or self.receipt.write_mode == "replace":
+            return Cursor()
+        return msgspec.structs.replace(opened.saved.cursor, fingerprint="")
 
     def _phase(self, name: str, work: Callable[[], T]) -> T:
         self.order.listener.phase(self.stream.name, name, self.meter)
@@ -180,20 +187,35 @@ class StreamRun:
         import polars as pl
 
         refusal = self._refusal()
+        if self.meter.stop.is_set():
+            raise Interrupted(NOTHING)
         if found.bad:
             action = "refused" if refusal else ("nulled" if self.job.validation_mode == "warn" else "rejected")
             self._phase("keeping rejects", lambda: target.keep_rejects(pl.scan_parquet(found.violations), action))
         if refusal:
             raise refusal
         self.receipt.check_balance()
+        if self.meter.stop.is_set():
+            raise Interrupted(NOTHING)
+        return self._committed(target, cursor, found)
+
+    def _committed(self, target: Target, cursor: Cursor, found: Loaded) -> StreamReceipt:
         receipt = msgspec.structs.replace(self.receipt, status="loaded")
         replace = self.receipt.write_mode == "replace"
-        landed = self._phase(
-            "committing", lambda: target.commit(found.written, cursor, self._plan_hash(), receipt, replace=replace)
-        )
+        self.undecided = True
+        try:
+            landed = self._phase(
+                "committing", lambda: target.commit(found.written, cursor, self._plan_hash(), receipt, replace=replace)
+            )
+        except CommitUnknown:
+            raise
+        except DativoError:
+            self.undecided = False
+            raise
         self.cursor = cursor
+        self.receipt = msgspec.structs.replace(receipt, snapshot_id=landed.snapshot_id)
         self.order.listener.event("commit_success", stream=self.stream.name, snapshot_id=landed.snapshot_id)
-        return msgspec.structs.replace(receipt, snapshot_id=landed.snapshot_id)
+        return self.receipt
 
     def _refusal(self) -> ContractError | None:
         """Why the mode does not let this run commit, or None."""

@@ -37,16 +37,17 @@ def state_path(job: ResolvedJob) -> Path:
     return state_root(job) / job.tenant_id / f"{job.name}.json"
 
 
-def read_state(job: ResolvedJob, notes: list[str]) -> dict[str, Any]:
+def read_state(job: ResolvedJob, notes: list[str], *, keep: bool = True) -> dict[str, Any]:
     """The entries of the state file; of the reference implementation's file when ours does not exist; else none.
 
-    A corrupt file is kept as `.corrupt` and told in `notes`. Raises StateError for a file of a newer version.
+    A corrupt file is told in `notes` and, with `keep`, put aside as `.corrupt`. Raises StateError for a file of a newer
+    version.
     """
     path = state_path(job)
     if not path.exists():
         older = _reference_path(job)
-        return _read(older, notes) if older.exists() else {}
-    return _read(path, notes)
+        return _read(older, notes, keep) if older.exists() else {}
+    return _read(path, notes, keep)
 
 
 def _reference_path(job: ResolvedJob) -> Path:
@@ -57,18 +58,15 @@ def _reference_path(job: ResolvedJob) -> Path:
     return state_root(job) / job.tenant_id / f"{job.source_type}.{object_}.state.json"
 
 
-def _read(path: Path, notes: list[str]) -> dict[str, Any]:
+def _read(path: Path, notes: list[str], keep: bool) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
-        if not isinstance(found, dict):
-            raise ValueError("not a map")
     except OSError as error:
         raise StateError(f"the state file '{path}' cannot be read: {error.strerror}") from None
-    except ValueError:
-        kept = path.with_name(path.name + ".corrupt")
-        with contextlib.suppress(OSError):
-            path.replace(kept)
-        notes.append(f"the state file was damaged and is kept as {kept.name}; the table's own state is used")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        _put_aside(path, notes, keep)
         return {}
     version = found.get(RESERVED, {}).get("version", 1) if isinstance(found.get(RESERVED), dict) else 1
     if isinstance(version, int) and version > VERSION:
@@ -76,6 +74,16 @@ def _read(path: Path, notes: list[str]) -> dict[str, Any]:
             f"the state file '{path}' has version {version}, this program knows {VERSION}", hint="use a newer dativo"
         )
     return found
+
+
+def _put_aside(path: Path, notes: list[str], keep: bool) -> None:
+    if not keep:
+        notes.append("the state file is damaged; the table's own state is used")
+        return
+    kept = path.with_name(path.name + ".corrupt")
+    with contextlib.suppress(OSError):
+        path.replace(kept)
+    notes.append(f"the state file was damaged and is kept as {kept.name}; the table's own state is used")
 
 
 def cursor_of(entries: dict[str, Any]) -> Cursor | None:

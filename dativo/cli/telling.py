@@ -1,0 +1,83 @@
+"""What is told of runs while they go on: to a person in sentences, to a log collector in JSON lines. On standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from dativo import DativoError, Listener, Problem, ResolvedJob
+from dativo.cli.console import err, say, show_problems
+from dativo.observe.listener import Several, Silence
+from dativo.observe.logs import JsonLog
+from dativo.observe.progress import BarProgress, LineProgress
+from dativo.observe.redact import redactor
+
+
+class Interruptions(Silence):
+    """Remembers whether the person asked a run to stop."""
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def event(self, event_type: str, **fields: Any) -> None:
+        self.heard = self.heard or event_type == "interrupting"
+
+
+class Teller:
+    """Tells problems and errors in the way that was chosen, and makes the listeners of runs."""
+
+    def __init__(self, *, json_logs: bool, progress: str) -> None:
+        self._log = JsonLog(None, sys.stderr) if json_logs else None
+        self._progress = progress
+        self.interruptions = Interruptions()
+
+    @property
+    def in_sentences(self) -> bool:
+        return self._log is None
+
+    def problems(self, problems: Iterable[Problem]) -> None:
+        """Mistakes and warnings of the configuration."""
+        if self._log is None:
+            show_problems(problems)
+            return
+        for problem in problems:
+            kind = "job_validation_error" if problem.severity == "error" else "config_warning"
+            message = f"{problem.field}: {problem.message}" if problem.field else problem.message
+            self._log.event(kind, error=message, place=str(problem.mark or ""), hint=problem.hint)
+
+    def warning(self, event_type: str, text: str) -> None:
+        if self._log is None:
+            say(f"warning: {text}")
+        else:
+            self._log.event(event_type, error=text)
+
+    def error(self, job: ResolvedJob, error: DativoError) -> None:
+        """Why a job did not run."""
+        if self._log is None:
+            say(redactor(job).mask(error.render()))
+            return
+        log = JsonLog(job, sys.stderr)
+        for problem in error.problems():
+            log.event("job_error", error=problem.message, place=str(problem.mark or ""), hint=problem.hint)
+        log.event("job_finished", exit_code=error.exit_code)
+
+    def interrupted(self) -> None:
+        if self._log is None:
+            say("interrupted")
+        else:
+            self._log.event("interrupted")
+
+    def listener(self, job: ResolvedJob) -> Listener:
+        """What hears of a job's run."""
+        listeners: list[Listener] = [self.interruptions]
+        if self._log is not None:
+            listeners.append(JsonLog(job, sys.stderr))
+        progress = self._progress
+        if progress == "auto":
+            progress = "bar" if sys.stderr.isatty() and self._log is None else "none"
+        if progress == "bar":
+            listeners.append(BarProgress(err()))
+        elif progress in ("log", "json"):
+            listeners.append(LineProgress(sys.stderr, as_json=progress == "json"))
+        return Several(*listeners)

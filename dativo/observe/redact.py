@@ -1,0 +1,97 @@
+"""Secrets taken out of text: of error messages, logs and receipts, wherever they may come from."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dativo.config.environment import process_environment, read_dotenv
+from dativo.config.resolve import ResolvedJob
+from dativo.errors import ConfigError
+from dativo.secret_managers.environment import PREFIX
+
+REDACTED = "[REDACTED]"
+SENSITIVE = re.compile(r"password|passwd|token|api_?key|secret|credential|private_?key", re.IGNORECASE)
+
+# Shorter values would be found in the middle of ordinary words.
+_SHORTEST_SECRET = 4
+_SHORTEST = 6
+# A variable that is only called like a secret often holds a word that messages need: "postgres", "minioadmin".
+_WORD = re.compile(r"[a-z]{,11}|\d{,7}")
+_IN_ADDRESS = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
+
+
+class Redactor:
+    """Masks the secrets that it knows in any text."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        # The longest first: one secret may be a part of another.
+        self._secrets = sorted(set(secrets), key=len, reverse=True)
+
+    def mask(self, text: str) -> str:
+        """The text with `[REDACTED]` in place of every secret, also where JSON has escaped it."""
+        for secret in self._secrets:
+            for form in {secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]}:
+                text = text.replace(form, REDACTED)
+        return text
+
+
+def redactor(job: ResolvedJob | None = None) -> Redactor:
+    """What masks the secrets of the environment, and of a job: what its connections hold under names of secrets."""
+    layers: list[Mapping[str, str]] = [os.environ]
+    with contextlib.suppress(ConfigError):
+        layers = process_environment().values
+    found = [secret for variables in layers for secret in _of_variables(variables)]
+    if job is not None:
+        for block in (job.source, job.target, job.file.catalog, job.file.infrastructure):
+            found += _of_settings(msgspec.to_builtins(block))
+    return Redactor(found)
+
+
+def _of_variables(variables: Mapping[str, str]) -> Iterator[str]:
+    for name, value in variables.items():
+        text = value.strip()
+        if name.upper().startswith(f"{PREFIX}__"):
+            yield from _of_secret(text)
+        elif SENSITIVE.search(name) and len(text) >= _SHORTEST and not _WORD.fullmatch(text) and not _is_file(text):
+            yield text
+
+
+def _of_secret(text: str) -> Iterator[str]:
+    """A secret as it stands, and what is secret in it where it is a map in JSON or `KEY=VALUE` lines."""
+    if len(text) >= _SHORTEST_SECRET:
+        yield text
+    try:
+        parsed: Any = json.loads(text)
+    except ValueError:
+        parsed = read_dotenv(text)
+    yield from _of_settings(parsed)
+
+
+def _of_settings(value: Any, sensitive: bool = False) -> Iterator[str]:
+    """Texts below keys that are called like secrets, and passwords in addresses."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _of_settings(inner, sensitive or SENSITIVE.search(str(key)) is not None)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _of_settings(inner, sensitive)
+    elif isinstance(value, str):
+        yield from (p for p in _IN_ADDRESS.findall(value) if len(p) >= _SHORTEST_SECRET)
+        if sensitive and len(value) >= _SHORTEST_SECRET and not _is_file(value):
+            yield value
+
+
+def _is_file(text: str) -> bool:
+    """Whether a setting names a file, as a credentials file: its path is no secret."""
+    try:
+        return Path(text).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False
