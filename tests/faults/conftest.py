@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.faults.people import FIELDS, ROWS, people
 from tests.faults.worker import Worker
+from tests.project import Project
 
 
 @pytest.fixture
@@ -21,3 +23,12 @@ def worker() -> Iterator[Callable[..., Worker]]:
     yield start
     for process in started:
         process.kill()
+
+
+@pytest.fixture
+def job(project: Project) -> Project:
+    """A project whose job appends people."""
+    project.asset(FIELDS)
+    project.job(target={"write_mode": "append"})
+    people(project, range(ROWS))
+    return project

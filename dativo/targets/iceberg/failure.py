@@ -32,7 +32,8 @@ def lasting(error: BaseException) -> TargetError | None:
 
 def translated(error: BaseException, doing: str) -> TargetError:
     """An error that came while `doing` something, in dativo's words."""
-    return lasting(error) or TargetError(f"{doing} failed: {first_line(error)}")
+    hint = "another program holds the catalog; run again" if "database is locked" in str(error) else ""
+    return lasting(error) or TargetError(f"{doing} failed: {first_line(error)}", hint=hint)
 
 
 def first_line(error: BaseException) -> str:
