@@ -23,6 +23,8 @@ from dativo.sources.protocol import FILE, ROW, Meter
 
 BLOCK = 8 << 20
 SMALL_BLOCK = 1 << 20
+# No record needs a longer line; a file without line breaks would not fit into memory.
+MAX_LINE = 1 << 29
 _TAIL = 1 << 16
 
 
@@ -38,6 +40,7 @@ class TextFile:
 
     `start` is the byte offset of the first record for a file that is read in place (`plain`), else the number of bytes
     of its UTF-8 text to skip. `parse(data, at_end)` gives the frame of a block that begins where a record begins.
+    `cut(text)` tells after which line break of a piece of text a block should end, 0 when there is none.
     """
 
     file: LocalFile
@@ -47,6 +50,7 @@ class TextFile:
     pieces: Callable[[], Iterator[bytes]]
     parse: Callable[[bytes, bool], Parsed]
     finish: Callable[[pl.DataFrame], pl.DataFrame]
+    cut: Callable[[bytes], int] = lambda text: text.rfind(b"\n") + 1
 
 
 def scan(files: Sequence[TextFile], schema: dict[str, pl.DataType], meter: Meter, limit: int | None) -> pl.LazyFrame:
@@ -78,9 +82,7 @@ def scan(files: Sequence[TextFile], schema: dict[str, pl.DataType], meter: Meter
     return register_io_source(generate, schema=schema, is_pure=True)
 
 
-def _records(
-    file: TextFile, pool: ThreadPoolExecutor, workers: int, size: int, meter: Meter
-) -> Iterator[pl.DataFrame]:
+def _records(file: TextFile, pool: ThreadPoolExecutor, workers: int, size: int, meter: Meter) -> Iterator[pl.DataFrame]:
     """The frames of one file in order, ROW counted through the file from 1."""
     descriptor = _opened(file.file) if file.plain else -1
     blocks = _plain_blocks(file, descriptor, size) if file.plain else _stream_blocks(file, size)
@@ -150,7 +152,7 @@ def _plain_blocks(file: TextFile, descriptor: int, size: int) -> Iterator[tuple[
     total = os.fstat(descriptor).st_size
     start = file.start
     while start < total:
-        end = _line_break(descriptor, start + size, total)
+        end = _block_end(descriptor, start, start + size, total, file)
 
         def read(start: int = start, end: int = end) -> bytes:
             return _read_range(descriptor, start, end, file.file.name)
@@ -159,22 +161,36 @@ def _plain_blocks(file: TextFile, descriptor: int, size: int) -> Iterator[tuple[
         start = end
 
 
-def _line_break(descriptor: int, target: int, total: int) -> int:
-    """The offset after the last line break before `target`, or after the first one behind it."""
+def _block_end(descriptor: int, start: int, target: int, total: int, file: TextFile) -> int:
+    """The offset after the last line break between `start` and `target`, or after the first one behind them."""
     if target >= total:
         return total
-    low = max(target - _TAIL, 0)
-    found = os.pread(descriptor, target - low, low).rfind(b"\n")
-    if found >= 0:
-        return low + found + 1
+    low = max(target - _TAIL, start)
+    found = file.cut(os.pread(descriptor, target - low, low))
+    if found > 0:
+        return low + found
     position = target
     while position < total:
         data = os.pread(descriptor, 1 << 20, position)
+        if not data:
+            raise _shorter(file.file.name)
         found = data.find(b"\n")
         if found >= 0:
             return position + found + 1
-        position += max(len(data), 1)
+        position += len(data)
+        if position - start > MAX_LINE:
+            raise _too_long(file.file.name, start)
     return total
+
+
+def _shorter(name: str) -> SourceError:
+    return SourceError(f"'{name}' became shorter while it was read", hint="run again when it is complete")
+
+
+def _too_long(name: str, start: int) -> SourceError:
+    return SourceError(
+        f"'{name}' has a line of more than {MAX_LINE >> 20} MiB after byte {start}", hint="is this the right file?"
+    )
 
 
 def _read_range(descriptor: int, start: int, end: int, name: str) -> bytes:
@@ -183,7 +199,7 @@ def _read_range(descriptor: int, start: int, end: int, name: str) -> bytes:
         while len(data) < end - start:
             more = os.pread(descriptor, end - start - len(data), start + len(data))
             if not more:
-                raise SourceError(f"'{name}' became shorter while it was read", hint="run again when it is complete")
+                raise _shorter(name)
             data += more
     except OSError as error:
         raise SourceError(f"'{name}' cannot be read: {error.strerror}") from None
@@ -201,10 +217,14 @@ def _stream_blocks(file: TextFile, size: int) -> Iterator[tuple[Block, bool]]:
             continue
         length += len(data)
         buffered.append(data)
+        if b"\n" not in data and length > MAX_LINE:
+            raise _too_long(file.file.name, file.start)
         if length < size or b"\n" not in data:
             continue
         whole = b"".join(buffered)
-        cut = whole.rfind(b"\n") + 1
+        low = max(len(whole) - _TAIL, 0)
+        found = file.cut(whole[low:])
+        cut = low + found if found > 0 else whole.rfind(b"\n") + 1
         buffered, length = [whole[cut:]], len(whole) - cut
         yield _given(whole[:cut]), False
     yield _given(b"".join(buffered)), True

@@ -13,18 +13,20 @@ from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.text import FALSE, TRUE, TextRules
 from dativo.errors import SourceError
 from dativo.sources.blocks import TextFile, scan
-from dativo.sources.csv_block import BlockFormat, Parsed, read_block
+from dativo.sources.csv_block import BlockFormat, Parsed, read_block, record_end
 from dativo.sources.csv_header import Header, read_header
 from dativo.sources.csv_record import Dialect
 from dativo.sources.files import LocalFile, list_files, select
 from dativo.sources.options import DEFAULT_NULLS, CsvOptions, csv_options
-from dativo.sources.protocol import FILE, PROVENANCE, Extract, Meter, SourceColumn
+from dativo.sources.protocol import PROVENANCE, TEXT, Extract, Meter, SourceColumn
 from dativo.sources.snapshot import settled
 from dativo.sources.text import bom_length, is_plain, members, utf8_pieces
 from dativo.state.cursor import Cursor
 
 # Characters that text does not hold: they stand for delimiters of several characters while a block is parsed.
 _SUBSTITUTES = "\x1f\x1e\x1d\x1c\x01\x02\x03\x04"
+# Where lines end with carriage returns alone, they and line feeds change places until the values are read.
+_SWAPPED = bytes.maketrans(b"\r\n", b"\n\r")
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,7 +64,7 @@ class CsvSource:
         selection = select(list_files(self.job, stream), self.job, since, full=full)
         opened = [self.open(m, stream) for f in selection.files for m in members(f, self.options.compression)]
         columns = tuple(dict.fromkeys(c for o in opened for c in o.header.columns))
-        meter.total_bytes = sum(f.size for f in selection.files)
+        meter.total_bytes = sum(o.file.size for o in opened)
         counts = {c: sum(c in o.header.columns for o in opened) for c in columns}
         schema: dict[str, pl.DataType] = {
             **dict.fromkeys(columns, pl.String()),
@@ -114,6 +116,8 @@ class CsvSource:
         order = [*columns, *PROVENANCE]
 
         def finish(frame: pl.DataFrame) -> pl.DataFrame:
+            if header.lone_returns:
+                frame = frame.with_columns(pl.col(*header.columns, TEXT).str.replace_many(["\r", "\n"], ["\n", "\r"]))
             return frame.with_columns(pl.lit(None, dtype=pl.String).alias(c) for c in missing).select(order)
 
         return TextFile(
@@ -124,11 +128,12 @@ class CsvSource:
             pieces=partial(self.pieces, file, header),
             parse=partial(_parse, form=own),
             finish=finish,
+            cut=partial(record_end, dialect=own.dialect),
         )
 
     def pieces(self, file: LocalFile, header: Header) -> Iterator[bytes]:
         for piece in utf8_pieces(file, self.options.compression, self.options.encoding):
-            yield piece.replace(b"\r", b"\n") if header.lone_returns else piece
+            yield piece.translate(_SWAPPED) if header.lone_returns else piece
 
 
 def _parse(data: bytes, at_end: bool, form: BlockFormat) -> Parsed:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dativo.errors import SourceError
-from dativo.sources.csv_record import Dialect, read_record
+from dativo.sources.csv_record import Dialect, Record, read_record, resume_record
 
 MAX_HEADER = 16 << 20
+RESERVED = "__dativo_"
 
 
 @dataclass(slots=True, frozen=True)
@@ -25,9 +26,15 @@ class Header:
 
 
 def read_header(
-    pieces: Callable[[], Iterator[bytes]], dialect: Dialect, name: str, *, has_header: bool, skip_rows: int, comment: str | None,
+    pieces: Callable[[], Iterator[bytes]],
+    dialect: Dialect,
+    name: str,
+    *,
+    has_header: bool,
+    skip_rows: int,
+    comment: str | None,
     names: tuple[str, ...],
-) -> Header:  # fmt: skip
+) -> Header:
     """The header of a file.
 
     Without a header the columns are `names`, the contract's, in order. Raises SourceError for a header that names a
@@ -36,29 +43,42 @@ def read_header(
     head = _Head(pieces(), name)
     for _ in range(skip_rows):
         head.line()
-    while True:
+    text = ""
+    while not text or (comment is not None and text.startswith(comment)):
         start = head.position
         line = head.line()
         if line is None:
             return Header(names if not has_header else (), head.position, head.lone_returns, empty=True)
         text = head.text(line)
-        if not text or (comment is not None and text.startswith(comment)):
-            continue
-        record = read_record(text, dialect)
-        while record.open:
-            more = head.line()
+    record = _first_record(head, text, dialect)
+    if not has_header:
+        _check_width(name, len(record.fields), names)
+        return Header(names, start, head.lone_returns)
+    return Header(_columns(record.fields, name), head.position, head.lone_returns)
+
+
+def _first_record(head: _Head, text: str, dialect: Dialect) -> Record:
+    """The record that begins with a line, with the further lines that belong to it."""
+    record = read_record(text, dialect)
+    while record.open and not record.fault:
+        number, parts = len(record.fields) - 1, [record.fields[-1] or ""]
+        closed = None
+        while closed is None:
+            more = head.line() if head.position < MAX_HEADER else None
             if more is None:
                 raise SourceError(
-                    f"the header of '{name}' opens a quote that does not end", hint="check the option 'quote_char'"
+                    f"the header of '{head.name}' opens a quote that does not end", hint="check the option 'quote_char'"
                 )
-            text += "\n" + head.text(more)
-            record = read_record(text, dialect)
-        if record.fault:
-            raise SourceError(f"the header of '{name}' cannot be read: {record.fault}", hint="check the option 'quote_char'")
-        if not has_header:
-            _check_width(name, len(record.fields), names)
-            return Header(names, start, head.lone_returns)
-        return Header(_columns(record.fields, name), head.position, head.lone_returns)
+            text = head.text(more)
+            closed = resume_record(record, text, dialect)
+            parts.append(text[:closed])
+        quote = dialect.quote or ""
+        record.fields[number] = head.end_mark.decode().join(parts).replace(quote * 2, quote)
+    if record.fault:
+        raise SourceError(
+            f"the header of '{head.name}' cannot be read: {record.fault}", hint="check the option 'quote_char'"
+        )
+    return record
 
 
 def _columns(fields: list[str | None], name: str) -> tuple[str, ...]:
@@ -71,6 +91,11 @@ def _columns(fields: list[str | None], name: str) -> tuple[str, ...]:
                 f"the header of '{name}' names the column '{column}' twice (positions {columns.index(column) + 1} and "
                 f"{position})",
                 hint="rename one of them in the file, or set `has_header: false` with `skip_rows: 1`",
+            )
+        if column.startswith(RESERVED):
+            raise SourceError(
+                f"the header of '{name}' names a column '{column}': names that start so are kept for dativo itself",
+                hint="rename it in the file, or set `has_header: false` with `skip_rows: 1`",
             )
         columns.append(column)
     return tuple(columns)
@@ -93,13 +118,16 @@ class _Head:
         self.name = name
         self.data = next(pieces, b"")
         self.position = 0
+        # The first line break tells how lines end.
+        while b"\n" not in self.data and len(self.data) <= MAX_HEADER and (more := next(pieces, None)) is not None:
+            self.data += more
         self.lone_returns = b"\r" in self.data and b"\n" not in self.data
+        self.end_mark = b"\r" if self.lone_returns else b"\n"
 
     def line(self) -> bytes | None:
         """The next line without its break, or None at the end."""
-        end_mark = b"\r" if self.lone_returns else b"\n"
         while True:
-            end = self.data.find(end_mark, self.position)
+            end = self.data.find(self.end_mark, self.position)
             if end >= 0:
                 line = self.data[self.position : end]
                 self.position = end + 1

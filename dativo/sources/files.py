@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,23 +66,57 @@ def _matches(job: ResolvedJob, entry: File, field: str) -> list[LocalFile]:
     bases = [Path.cwd(), Path(job.root)]
     if text.startswith("/app/"):
         text, bases = text.removeprefix("/app/"), [Path("/app"), Path(job.root)]
-    expanded = Path(text).expanduser()
-    places = list(dict.fromkeys([expanded] if expanded.is_absolute() else [base / expanded for base in bases]))
-    is_glob = glob.has_magic(text) and not any(p.exists() for p in places)
-    for place in places:
-        hits = [Path(p) for p in sorted(glob.glob(str(place), recursive=True))] if is_glob else [place]
-        hits = [p for p in hits if not p.is_dir()] if is_glob else [p for p in hits if p.exists()]
+    wanted = paths.expanded(text)
+    if wanted.is_absolute():
+        bases, wanted = [Path(wanted.anchor)], wanted.relative_to(wanted.anchor)
+    bases = list(dict.fromkeys(bases))
+    is_glob = glob.has_magic(text) and not any(_is_there(base / wanted) for base in bases)
+    for base in bases:
+        place = base / wanted
+        hits = _globbed(base, wanted) if is_glob else [place] if _is_there(place) else []
         if hits:
             key = f"glob_{entry.path}" if is_glob else _file_key(entry.id or entry.path or "")
             return [_local(p, key, is_glob, job, field) for p in hits]
+    places = [base / wanted for base in bases]
     hint = "looked at: " + ", ".join(paths.shown(p) for p in places)
-    folder = next((p.parent for p in places if p.parent.is_dir()), None)
-    if not is_glob and folder is not None:
-        names = [p.name for p in folder.iterdir()]
-        guess = nearest(expanded.name, names)
-        hint += f"\ndid you mean {paths.shown(folder / guess)}?" if guess else f"\nin that folder: {listed(sorted(names))}"
     what = f"no file matches '{text}'" if is_glob else f"file not found: '{text}'"
-    raise SourceError(what, mark=job.mark(field), field=field, hint=hint)
+    raise SourceError(what, mark=job.mark(field), field=field, hint=hint if is_glob else hint + _beside(places))
+
+
+def _globbed(base: Path, pattern: Path) -> list[Path]:
+    """The files that a pattern stands for, by name; hidden ones only where the pattern names them."""
+    if "**" not in pattern.parts:
+        return [p for p in sorted(base / n for n in glob.glob(str(pattern), root_dir=base)) if not p.is_dir()]  # noqa: PTH207
+    # The glob module would follow links to folders, in circles too.
+    whole = pattern / "*" if pattern.name == "**" else pattern
+    hidden = any(part.startswith(".") for part in pattern.parts)
+    found = [
+        p for p in base.glob(str(whole)) if hidden or not any(n.startswith(".") for n in p.relative_to(base).parts)
+    ]
+    return sorted(p for p in found if not p.is_dir())
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is something at a path, a link that leads nowhere included."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return error.errno in (errno.EACCES, errno.ELOOP)
+    except ValueError:
+        return False
+    return True
+
+
+def _beside(places: list[Path]) -> str:
+    """What else there is where a file was looked for."""
+    for place in places:
+        try:
+            names = sorted(_text(p.name) for p in place.parent.iterdir())
+        except OSError:
+            continue
+        guess = nearest(place.name, names)
+        return f"\ndid you mean {paths.shown(place.parent / guess)}?" if guess else f"\nin that folder: {listed(names)}"
+    return ""
 
 
 def _file_key(identity: str) -> str:
@@ -88,21 +124,30 @@ def _file_key(identity: str) -> str:
 
 
 def _local(path: Path, key: str, is_glob: bool, job: ResolvedJob, field: str) -> LocalFile:
+    name = _text(paths.shown(path))
+
+    def refused(message: str, hint: str) -> SourceError:
+        return SourceError(message, mark=job.mark(field), field=field, hint=hint)
+
     try:
-        if path.is_dir():
-            raise SourceError(
-                f"'{paths.shown(path)}' is a directory", mark=job.mark(field), field=field,
-                hint=f"name the files in it, as '{paths.shown(path)}/*.csv'",
-            )
         status = path.stat()
-        if not os.access(path, os.R_OK):
-            raise PermissionError(13, "no permission to read it")
     except OSError as error:
-        raise SourceError(
-            f"'{paths.shown(path)}' cannot be read: {error.strerror}", mark=job.mark(field), field=field,
-            hint="check the file's permissions",
-        ) from None
-    return LocalFile(path, paths.shown(path), status.st_size, status.st_mtime_ns, key, is_glob)
+        hint = f"it is a link to '{_text(path.readlink())}'" if path.is_symlink() else "check the file's permissions"
+        raise refused(f"'{name}' cannot be read: {error.strerror}", hint) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise refused(f"'{name}' is a directory", f"name the files in it, as '{name}/*.csv'")
+    if not stat.S_ISREG(status.st_mode):
+        raise refused(
+            f"'{name}' is a pipe, a socket or a device", "a file is read more than once: write it to a file first"
+        )
+    if not os.access(path, os.R_OK):
+        raise refused(f"'{name}' cannot be read: no permission to read it", "check the file's permissions")
+    return LocalFile(path, name, status.st_size, status.st_mtime_ns, key, is_glob)
+
+
+def _text(path: str | Path) -> str:
+    """A path as text that can be stored; bytes of a name that are not UTF-8 are spelt out."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def select(files: list[LocalFile], job: ResolvedJob, since: Cursor | None, *, full: bool) -> Selection:
@@ -131,7 +176,11 @@ def select(files: list[LocalFile], job: ResolvedJob, since: Cursor | None, *, fu
             picked, entries[key] = _select_glob(group, before, horizon, notes)
         else:
             picked = [f for f in group if before is None or _changed(f, before) or _recent(f, horizon)]
-            entries[key] = {"last_modified": group[0].modified, "file_id": key.removeprefix("file_"), "size": group[0].size}
+            entries[key] = {
+                "last_modified": group[0].modified,
+                "file_id": key.removeprefix("file_"),
+                "size": group[0].size,
+            }
         chosen += picked
     return Selection(chosen, len(files) - len(chosen), Cursor(entries=entries, fingerprint=fingerprint), notes)
 
@@ -146,13 +195,13 @@ def _select_glob(
         when = moment(file.modified)
         if watermark is None or when > watermark or _recent(file, horizon):
             return True
-        name = str(file.path)
+        name = _text(file.path)
         return when == watermark and (name not in stored or stored[name].get("size") != file.size)
 
     picked = [f for f in group if is_new(f)]
     newest = max([*(moment(f.modified) for f in group), *([watermark] if watermark else [])])
     keep = {
-        str(f.path): {"last_modified": f.modified, "size": f.size}
+        _text(f.path): {"last_modified": f.modified, "size": f.size}
         for f in group
         if moment(f.modified) == newest or _recent(f, horizon)
     }
@@ -180,5 +229,5 @@ def _fingerprint(files: list[LocalFile]) -> str:
     """A hash of every file's path, time and size: equal as long as nothing was added, removed or changed."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.path}\0{file.modified_ns}\0{file.size}\n".encode())
+        digest.update(os.fsencode(file.path) + f"\0{file.modified_ns}\0{file.size}\n".encode())
     return digest.hexdigest()[:32]

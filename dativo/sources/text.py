@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import lzma
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +17,8 @@ from dativo.errors import SourceError
 from dativo.sources.files import LocalFile
 
 PIECE = 4 << 20
+# A few bytes of Zstandard can stand for a hundred thousand: it is fed in small bites so that memory stays bounded.
+_ZSTD_BITE = 8 << 10
 
 _BOMS = [
     (b"\xef\xbb\xbf", "utf-8"),
@@ -23,6 +27,10 @@ _BOMS = [
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 ]
+# What gzip, zstandard and the methods of zip archives raise for damaged or unknown content.
+_FOREIGN = (
+    zlib.error, lzma.LZMAError, zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, KeyError,
+)  # fmt: skip
 _MAGIC = [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip")]
 
 
@@ -42,9 +50,14 @@ def members(file: LocalFile, option: str) -> list[LocalFile]:
         with zipfile.ZipFile(file.path) as archive:
             infos = [i for i in archive.infolist() if not i.is_dir() and not _is_clutter(i.filename)]
     except (zipfile.BadZipFile, OSError) as error:
-        raise SourceError(f"'{file.name}' is not a zip archive: {error}", hint="check the option 'compression'") from None
+        raise SourceError(
+            f"'{file.name}' is not a zip archive: {error}", hint="check the option 'compression'"
+        ) from None
     if not infos:
         raise SourceError(f"the archive '{file.name}' holds no file")
+    twice = next((n for n, count in Counter(i.filename for i in infos).items() if count > 1), None)
+    if twice is not None:
+        raise SourceError(f"the archive '{file.name}' holds two files named '{twice}'", hint="pack it again")
     if any(i.flag_bits & 1 for i in infos):
         raise SourceError(f"the archive '{file.name}' is encrypted", hint="decrypt it first")
     return [replace(file, member=i.filename, name=f"{file.name}!{i.filename}", size=i.file_size) for i in infos]
@@ -59,7 +72,7 @@ def text_encoding(file: LocalFile, compression: str, encoding: str) -> str:
     """The file's encoding: a byte order mark wins over utf-8, the option over everything else."""
     name = codecs.lookup(encoding).name
     if name in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
-        head = next(_raw(file, compression, 4), b"")[:4]
+        head, _ = _first(_raw(file, compression, 4), 4)
         found = next((known for bom, known in _BOMS if head.startswith(bom)), None)
         if found is not None:
             return found
@@ -81,26 +94,37 @@ def utf8_pieces(file: LocalFile, compression: str, encoding: str, piece: int = P
     name = text_encoding(file, compression, encoding)
     pieces = _raw(file, compression, piece)
     if name == "utf-8":
-        first = next(pieces, b"")
+        first, pieces = _first(pieces, 3)
         yield first.removeprefix(b"\xef\xbb\xbf")
         yield from pieces
         return
     decoder = codecs.getincrementaldecoder(name)()
     done, start = 0, True
     for data in _then_end(pieces):
+        # What the decoder kept of the piece before counts into the error's place.
+        kept = len(decoder.getstate()[0])
         try:
             text = decoder.decode(data or b"", final=data is None)
-        except UnicodeDecodeError as error:
-            offset = done + error.start
+        except UnicodeError as error:
+            offset = done - kept + getattr(error, "start", 0)
             raise SourceError(
                 f"'{file.name}' is not {name}: byte {offset} cannot be read",
-                hint="check the option 'encoding'", field="source.engine.options.encoding",
+                hint="check the option 'encoding'",
+                field="source.engine.options.encoding",
             ) from None
         done += len(data or b"")
         if start and text:
             text, start = text.removeprefix("\ufeff"), False
         if text:
             yield text.encode("utf-8", "surrogatepass")
+
+
+def _first(pieces: Iterator[bytes], length: int) -> tuple[bytes, Iterator[bytes]]:
+    """At least the first `length` bytes, as far as there are so many, and the pieces after them."""
+    head = b""
+    while len(head) < length and (more := next(pieces, None)) is not None:
+        head += more
+    return head, pieces
 
 
 def _then_end(pieces: Iterator[bytes]) -> Iterator[bytes | None]:
@@ -113,11 +137,11 @@ def _raw(file: LocalFile, compression: str, piece: int) -> Iterator[bytes]:
     kind = compression_of(file, compression)
     try:
         yield from _OPENERS[kind](file, piece)
-    except (zlib.error, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
+    except _FOREIGN as error:
         if isinstance(error, OSError) and error.errno:
             raise SourceError(f"'{file.name}' cannot be read: {error.strerror}") from None
         raise SourceError(
-            f"'{file.name}' is damaged: {kind} says {error or type(error).__name__}", hint="fetch the file again"
+            f"'{file.name}' is damaged: {kind} says {str(error) or type(error).__name__}", hint="fetch the file again"
         ) from None
 
 
@@ -153,14 +177,30 @@ def _inflate(stream: IO[bytes], piece: int) -> Iterator[bytes]:
 
 
 def _zstd(file: LocalFile, piece: int) -> Iterator[bytes]:
+    """Zstandard, several frames one after the other included.
+
+    The library's own reader takes the end of the file for the end of the frame, so a frame's end is looked for here.
+    """
     import zstandard
 
+    decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+    frame = None
     with file.path.open("rb", buffering=0) as stream:
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(stream, read_across_frames=True)
-        try:
-            yield from _pieces(reader, piece)
-        except zstandard.ZstdError as error:
-            raise ValueError(str(error)) from None
+        for data in _pieces(stream, max(piece // 4, 1 << 16)):
+            for start in range(0, len(data), _ZSTD_BITE):
+                rest = data[start : start + _ZSTD_BITE]
+                while rest:
+                    frame = frame or decompressor.decompressobj()
+                    try:
+                        out = frame.decompress(rest)
+                    except zstandard.ZstdError as error:
+                        raise ValueError(str(error)) from None
+                    if out:
+                        yield out
+                    rest = frame.unused_data if frame.eof else b""
+                    frame = None if frame.eof else frame
+    if frame is not None:
+        raise EOFError("the end is missing")
 
 
 def _zip(file: LocalFile, piece: int) -> Iterator[bytes]:
