@@ -27,7 +27,7 @@ test-quick *arguments:
 soak rounds="500":
     DATIVO_KILLS={{ rounds }} pytest tests/faults/test_kill.py -s
 
-# Start, stop or look at the servers that tests use: `just services up|down|status`. None is needed yet.
+# The servers of the tests, kept running to try things on: `just services up|down|status|logs`. Tests start their own.
 services *arguments:
     python -m tests.services {{ arguments }}
 

@@ -23,7 +23,7 @@ from dativo.targets.protocol import TooManyPartitions, Written
 from tests.conformance.lakes import LAKES
 from tests.lake import Lake, commit, write
 from tests.project import Project
-from tests.rest.server import rest_catalog
+from tests.services.rest_catalog import rest_catalog
 
 
 @pytest.fixture(scope="session")
