@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dativo.config.nodes import Node
-from dativo.config.scalars import resolve_scalar
+from dativo.config.scalars import resolve_number
 from dativo.config.shapes import Type
 
 _NARROW = ("null", "bool", "int", "float", "struct")
@@ -13,7 +13,7 @@ _NARROW = ("null", "bool", "int", "float", "struct")
 
 def resolved(node: Node) -> Any:
     """A scalar's value; text is read as if it stood without quotes, because variables and people put quotes on numbers."""
-    return resolve_scalar(node.value) if isinstance(node.value, str) else node.value
+    return resolve_number(node.value) if isinstance(node.value, str) else node.value
 
 
 def fits(node: Node, type_: Type) -> bool:
@@ -39,5 +39,5 @@ def fits(node: Node, type_: Type) -> bool:
 def preference(node: Node, type_: Type) -> int:
     """Which fitting member of a union is taken: the narrowest, but text for what was written in quotes."""
     if type_.kind in ("text", "literal"):
-        return 3 if node.plain else 0
-    return _NARROW.index(type_.kind) if type_.kind in _NARROW else 2
+        return len(_NARROW) + 1 if node.plain else -1
+    return _NARROW.index(type_.kind) if type_.kind in _NARROW else len(_NARROW)

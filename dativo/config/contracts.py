@@ -53,13 +53,17 @@ def _wanted(reading: Reading) -> list[tuple[str, Node]]:
     """The paths of contracts with their fields; what is not text is told when the job is decoded."""
     wanted: list[tuple[str, Node]] = []
     single = reading.head.get("asset_path")
-    if single is not None and single.text:
+    if single is not None and _names_file(single):
         wanted.append(("asset_path", single))
     for key in ("asset_paths", "assets"):
         block = reading.head.get(key)
         if block is not None and block.kind == "list":
-            wanted += [(f"{key}[{i}]", n) for i, n in enumerate(block.value) if n.text]
+            wanted += [(f"{key}[{i}]", n) for i, n in enumerate(block.value) if _names_file(n)]
     return wanted
+
+
+def _names_file(node: Node) -> bool:
+    return node.kind == "scalar" and node.value is not None and bool(node.text)
 
 
 def first_object(source: Source) -> str | None:

@@ -98,6 +98,11 @@ class _Builder:
                     root = self.node(next(self.events), 0)
         except yaml.MarkedYAMLError as error:
             raise self.syntax(error) from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            column = error.position - text.rfind("\n", 0, error.position)
+            place = Mark(self.name, line, column)
+            raise _failed(f"not YAML: {_first_line(error)}", place, "write it as \\x.. inside double quotes") from None
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise _failed(f"not YAML: {_first_line(error)}", Mark(self.name)) from None
         return root

@@ -61,7 +61,7 @@ def read_target(reading: Reading, registry: RegistryFile) -> Side[Target] | None
 def _recipe(reading: Reading, role: Role) -> Recipe | None:
     field = f"{role}_connector_path"
     where = reading.head.get(field)
-    if where is None or not isinstance(where.value, str):
+    if where is None or where.value is None or not where.text:
         return None  # decoding the job tells it
     path = reading.find(where, field, "Connector recipe", ship=True)
     recipe = reading.library.recipe(path, reading.problems) if path is not None else None
