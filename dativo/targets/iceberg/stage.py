@@ -60,6 +60,21 @@ class Plan:
         return ".".join(self.identifier)
 
 
+class _Transaction(Transaction):
+    """pyiceberg's transaction, which copies the whole history of the table once for each change instead of 18 times."""
+
+    _seen: tuple[TableUpdate, ...] = ()
+    _known: TableMetadata | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        if not self._updates:
+            return self._table.metadata
+        if self._known is None or self._seen is not self._updates:
+            self._seen, self._known = self._updates, super().table_metadata
+        return self._known
+
+
 @dataclass(slots=True)
 class Staged:
     """A change that a catalog can take or refuse as a whole; `base` is the table it was staged on, None for a new one."""
@@ -134,7 +149,7 @@ def stage_schema(catalog: Catalog, table: Table | None, plan: Plan) -> Staged:
             plan.identifier, plan.schema, location=plan.location, partition_spec=plan.spec, properties=properties
         )
         return Staged(creation, None)
-    transaction = Transaction(table, autocommit=False)
+    transaction = _Transaction(table, autocommit=False)
     if plan.changes:
         with transaction.update_schema(allow_incompatible_changes=True) as update:
             for change in plan.changes:
