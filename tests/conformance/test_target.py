@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,28 +14,12 @@ from polars.testing import assert_frame_equal
 from dativo.config.field import Field
 from dativo.config.partition import Partition
 from dativo.contract.dtypes import polars_type
-from dativo.errors import CommitConflict, SchemaChangeRefused, TargetError
+from dativo.errors import SchemaChangeRefused, TargetError
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 from dativo.targets.protocol import TooManyPartitions, Written
-from tests.conformance.lakes import LAKES
 from tests.lake import Lake, commit, write
 from tests.project import Project
-from tests.services.rest_catalog import rest_catalog
-
-
-@pytest.fixture(scope="session")
-def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Apache Iceberg's REST catalog: its URI, and the folder of its warehouse."""
-    folder = tmp_path_factory.mktemp("rest")
-    with rest_catalog(folder) as uri:
-        yield uri, folder / "warehouse"
-
-
-@pytest.fixture(params=LAKES)
-def lake(project: Project, request: pytest.FixtureRequest) -> Lake:
-    make: Callable[[Project, pytest.FixtureRequest], Lake] = request.param
-    return make(project, request)
 
 
 def receipt(written: Written) -> StreamReceipt:
@@ -111,93 +93,11 @@ def test_a_first_commit_without_rows_makes_the_table(lake: Lake) -> None:
     assert lake.ids == []
 
 
-@pytest.mark.parametrize("rows", [[3], []], ids=["rows", "state alone"])
-def test_a_rival_run_of_the_same_job_wins_and_the_slower_one_changes_nothing(lake: Lake, rows: list[int]) -> None:
-    lake.load(lake.columns, lake.frame([1]))
-    slow, _ = lake.opened()
-    written = write(slow, lake.frame([2]))
-    lake.load(lake.columns, lake.frame(rows))
-    with pytest.raises(CommitConflict, match="another run of this job committed"):
-        commit(slow, written)
-    slow.abort()
-    assert lake.ids == [1, *rows]
-
-
-@pytest.mark.parametrize("rows", [[3], []], ids=["rows", "state alone"])
-def test_a_rival_that_makes_the_table_first_wins(lake: Lake, rows: list[int]) -> None:
-    slow, _ = lake.opened()
-    written = write(slow, lake.frame([2]))
-    lake.load(lake.columns, lake.frame(rows))
-    with pytest.raises(CommitConflict):
-        commit(slow, written)
-    assert lake.ids == rows
-
-
 def test_a_commit_that_is_repeated_is_done_once(lake: Lake) -> None:
     target, _ = lake.opened()
     written = write(target, lake.frame([1, 2]))
     assert commit(target, written).snapshot_id == commit(target, written).snapshot_id
     assert lake.ids == [1, 2]
-
-
-def test_two_jobs_that_append_to_one_table_both_land(lake: Lake) -> None:
-    other = lake.of_job("other")
-    lake.load(lake.columns, lake.frame([1]))
-    slow, _ = lake.opened()
-    written = write(slow, lake.frame([2]))
-    other.load(lake.columns, lake.frame([3]))
-    commit(slow, written)
-    assert lake.ids == [1, 2, 3]
-    opened = lake.open(lake.columns)
-    assert opened.shared == ("acme.other.people",)
-
-
-def test_two_jobs_that_make_one_table_at_once_both_land(lake: Lake) -> None:
-    other = lake.of_job("other")
-    slow, _ = lake.opened()
-    written = write(slow, lake.frame([1]))
-    other.load(lake.columns, lake.frame([2]))
-    commit(slow, written)
-    assert lake.ids == [1, 2]
-
-
-def test_eight_jobs_that_append_at_the_same_moment_all_land(lake: Lake) -> None:
-    lake.load(lake.columns, lake.frame([0]))
-    ready = []
-    for number in range(1, 9):
-        target, _ = lake.of_job(f"job_{number}").opened()
-        ready.append((target, write(target, lake.frame([number]))))
-    failures: list[BaseException] = []
-
-    def land(target: object, written: Written) -> None:
-        try:
-            commit(target, written)  # type: ignore[arg-type]
-        except BaseException as error:  # noqa: BLE001 - shown below
-            failures.append(error)
-
-    threads = [threading.Thread(target=land, args=pair) for pair in ready]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert lake.ids == list(range(9))
-
-
-@pytest.mark.parametrize("change", ["columns", "partitioning"])
-def test_a_table_that_another_job_makes_in_another_shape_meanwhile_refuses_the_rows(lake: Lake, change: str) -> None:
-    slow, _ = lake.opened()
-    written = write(slow, lake.frame([1]))
-    columns = (Field(name="x", kind="string"), *lake.columns)
-    rows = pl.DataFrame({"x": ["a"], "id": [2]})
-    other = lake.of_job("other")
-    if change == "columns":
-        other.load(columns, rows)
-    else:
-        other.load(lake.columns, rows.select("id"), partitioning=[Partition("id")])
-    with pytest.raises(CommitConflict, match=r"the shape of .* changed while this run was reading"):
-        commit(slow, written)
-    assert other.rows()["id"].to_list() == [2]
 
 
 def test_a_new_column_comes_with_the_rows(lake: Lake) -> None:
