@@ -29,7 +29,7 @@ from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 # Another writer holds the database for milliseconds; one that holds it for longer is in trouble.
-PATIENCE = 30.0
+PATIENCE = 10.0
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS iceberg_tables (catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) NOT NULL,"
