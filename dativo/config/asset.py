@@ -79,6 +79,13 @@ def read_asset(node: Node, problems: Problems, *, object: str | None = None, ten
     `object` chooses among several objects of a native ODCS contract. None when a mistake kept it from being made; all
     mistakes go to `problems`.
     """
+    own = Problems()
+    asset = _read(node, own, object, tenant)
+    problems.extend(own.found)
+    return None if own.errors() else asset
+
+
+def _read(node: Node, problems: Problems, object: str | None, tenant: str) -> Asset | None:
     if node.kind != "map":
         problems.add(f"expected a data contract (a map), got a {node.kind}", node.mark)
         return None

@@ -10,6 +10,7 @@ import msgspec
 
 from dativo.config.asset_file import FieldEntry, FieldItem, Scalar
 from dativo.config.field import Field
+from dativo.config.literals import RULES, literal, written
 from dativo.config.nodes import Node
 from dativo.config.problems import Problems
 from dativo.config.types import DEFAULT_DECIMAL, KNOWN, TypeName, has_time, parse_type, refine, strftime_of
@@ -82,7 +83,7 @@ class _ColumnReader:
             named = TypeName("timestamp")
         field = self.typed(entry.name, named, entry, node, path)
         classes = entry.classification
-        return msgspec.structs.replace(
+        made = msgspec.structs.replace(
             field,
             source_name=entry.physical_name or entry.name,
             required=self.required(entry, node, path) or entry.primary_key,
@@ -103,6 +104,27 @@ class _ColumnReader:
             max_length=entry.max_length,
             mark=node.mark,
         )
+        self.check_rules(made, node, path)
+        return made
+
+    def check_rules(self, field: Field, node: Node, path: str) -> None:
+        """Notes rules that are not for the column's type, and values that are not of it."""
+        for rule, kinds in RULES.items():
+            if getattr(field, rule) is not None and field.kind not in kinds:
+                self.problems.add(
+                    f"'{rule}' is no rule for a column of type {field.type_text()}",
+                    node.mark_of(rule),
+                    f"{path}.{rule}",
+                    f"it is for {', '.join(kinds)}",
+                )
+        for rule, value in written(field):
+            if field.kind not in RULES[rule]:
+                continue
+            try:
+                literal(field, value)
+            except ValueError as error:
+                hint = f"write a value of the column's type ({field.type_text()})"
+                self.problems.add(str(error), node.mark_of(rule), f"{path}.{rule}", hint)
 
     def enum(self, entry: FieldEntry, node: Node, field: Field) -> tuple[Scalar, ...] | None:
         """The values that are allowed, each as the column's type reads it."""

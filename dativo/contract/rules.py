@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, time
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import polars as pl
 
 from dativo.config.asset import Field
+from dativo.config.literals import literal
 from dativo.contract.dtypes import polars_type
 from dativo.errors import ConfigError, Problem
 
@@ -46,12 +45,12 @@ def _length(field: Field, value: pl.Expr) -> pl.Expr:
 def _literal(field: Field, value: Any, rule: str) -> Any:
     """A bound or an allowed value of the contract as a value of the field's type."""
     try:
-        return _CONVERT[field.kind](value)
-    except (ValueError, TypeError, InvalidOperation, KeyError):
+        return literal(field, value)
+    except ValueError as error:
         raise ConfigError(
             [
                 Problem(
-                    f"'{value}' is no {field.type_text()}", field.mark, f"schema.{field.name}.{rule}",
+                    str(error), field.mark, f"schema.{field.name}.{rule}",
                     f"write a value of the column's type ({field.type_text()})",
                 )
             ]
@@ -61,32 +60,3 @@ def _literal(field: Field, value: Any, rule: str) -> Any:
 def default_literal(field: Field) -> pl.Expr:
     """The field's default as an expression of its type; ConfigError when it is none."""
     return pl.lit(_literal(field, field.default, "default"), dtype=polars_type(field))
-
-
-def _whole(value: Any) -> int:
-    number = Decimal(str(value))
-    if number != int(number):
-        raise ValueError(value)
-    return int(number)
-
-
-def _flag(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[str(value).lower()]
-
-
-_CONVERT: dict[str, Any] = {
-    "string": str,
-    "uuid": lambda v: str(v).lower(),
-    "json": str,
-    "long": _whole,
-    "double": float,
-    "decimal": lambda v: Decimal(str(v)),
-    "boolean": _flag,
-    "date": lambda v: date.fromisoformat(str(v)),
-    "time": lambda v: time.fromisoformat(str(v)),
-    "timestamp": lambda v: datetime.fromisoformat(str(v)),
-    "timestamptz": lambda v: datetime.fromisoformat(str(v)),
-    "binary": lambda v: str(v).encode(),
-}
