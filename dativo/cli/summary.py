@@ -101,7 +101,7 @@ def _rules(receipt: Receipt, stream: StreamReceipt, console: Console) -> None:
     files = {rule.file for rule in stream.rules}
     made = table("column", "rule", "rows", "example", "row" if len(files) == 1 else "where", right=("rows",))
     for rule in stream.rules[:MOST_RULES]:
-        value = "" if rule.value is None else repr(cell(rule.value, 40))
+        value = "" if rule.value is None else cell(repr(rule.value), 42)
         where = f"{rule.row:,}" if len(files) == 1 else f"{rule.file} row {rule.row:,}"
         made.add_row(rule.column or "(record)", rule.rule, f"{rule.count:,}", value, where)
     console.print(made)

@@ -25,6 +25,8 @@ _SHORTEST_SECRET = 4
 _SHORTEST = 6
 # A variable that is only called like a secret often holds a word that messages need: "postgres", "minioadmin".
 _WORD = re.compile(r"[a-z]{,11}|\d{,7}")
+# What stands in place of a secret, or for none.
+_ORDINARY = ("none", "null", "true", "false", "default")
 _IN_ADDRESS = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
 
 
@@ -50,8 +52,9 @@ def redactor(job: ResolvedJob | None = None) -> Redactor:
         layers = process_environment().values
     found = [secret for variables in layers for secret in _of_variables(variables)]
     if job is not None:
+        ordinary = {*_ORDINARY, job.source_type, job.target_type}
         for block in (job.source, job.target, job.file.catalog, job.file.infrastructure):
-            found += _of_settings(msgspec.to_builtins(block))
+            found += (s for s in _of_settings(msgspec.to_builtins(block)) if s not in ordinary)
     return Redactor(found)
 
 
@@ -79,7 +82,9 @@ def _of_settings(value: Any, sensitive: bool = False) -> Iterator[str]:
     """Texts below keys that are called like secrets, and passwords in addresses."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _of_settings(inner, sensitive or SENSITIVE.search(str(key)) is not None)
+            # A block of credentials also says of what kind they are and where they lie.
+            named = SENSITIVE.search(str(key)) is not None and not isinstance(inner, dict)
+            yield from _of_settings(inner, sensitive or named)
     elif isinstance(value, list):
         for inner in value:
             yield from _of_settings(inner, sensitive)

@@ -46,8 +46,8 @@ class Order:
 class StreamRun:
     """One stream of a run. `receipt` is up to date after each step, `cursor` is set once the stream is committed.
 
-    `undecided` is true from the moment the commit begins until it is known to have failed: what was written may belong
-    to the table from then on.
+    `undecided` is true from the moment a commit begins until it is known to have failed: what was written may belong to
+    a table from then on.
     """
 
     def __init__(self, order: Order, source: Source, stream: StreamConfig) -> None:
@@ -167,6 +167,17 @@ class StreamRun:
         self.order.listener.phase(self.stream.name, name, self.meter)
         return in_background(work, self.order.listener, self.meter)
 
+    def _decided(self, name: str, work: Callable[[], T]) -> T:
+        """A phase that hands something over to the catalog; `undecided` is set until it is known to have failed."""
+        self.undecided = True
+        try:
+            return self._phase(name, work)
+        except CommitUnknown:
+            raise
+        except DativoError:
+            self.undecided = False
+            raise
+
     def _account(self, found: Loaded) -> None:
         """Puts the counts into the receipt."""
         from dativo.pipeline.summary import rule_counts
@@ -191,7 +202,9 @@ class StreamRun:
             raise Interrupted(NOTHING)
         if found.bad:
             action = "refused" if refusal else ("nulled" if self.job.validation_mode == "warn" else "rejected")
-            self._phase("keeping rejects", lambda: target.keep_rejects(pl.scan_parquet(found.violations), action))
+            rejects = pl.scan_parquet(found.violations)
+            self._decided("keeping rejects", lambda: target.keep_rejects(rejects, action))
+            self.undecided = False
         if refusal:
             raise refusal
         self.receipt.check_balance()
@@ -202,16 +215,9 @@ class StreamRun:
     def _committed(self, target: Target, cursor: Cursor, found: Loaded) -> StreamReceipt:
         receipt = msgspec.structs.replace(self.receipt, status="loaded")
         replace = self.receipt.write_mode == "replace"
-        self.undecided = True
-        try:
-            landed = self._phase(
-                "committing", lambda: target.commit(found.written, cursor, self._plan_hash(), receipt, replace=replace)
-            )
-        except CommitUnknown:
-            raise
-        except DativoError:
-            self.undecided = False
-            raise
+        landed = self._decided(
+            "committing", lambda: target.commit(found.written, cursor, self._plan_hash(), receipt, replace=replace)
+        )
         self.cursor = cursor
         self.receipt = msgspec.structs.replace(receipt, snapshot_id=landed.snapshot_id)
         self.order.listener.event("commit_success", stream=self.stream.name, snapshot_id=landed.snapshot_id)

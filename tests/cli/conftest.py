@@ -132,7 +132,7 @@ def people(project: Project, name: str = "people", **more: Any) -> Path:
     project.asset(FIELDS)
     if not (project.root / "data/people.csv").exists():
         project.write("data/people.csv", ROWS)
-    return project.job(name, schema_validation_mode="quarantine", **more)
+    return project.job(name, **{"schema_validation_mode": "quarantine", **more})
 
 
 @pytest.fixture
