@@ -71,9 +71,9 @@ class Worker:
 
 def main() -> None:
     import duckdb  # noqa: F401
-    import pyiceberg.catalog.sql  # noqa: F401
 
     import dativo.pipeline.passes
+    import dativo.targets.iceberg.sqlite
     import dativo.targets.iceberg.target  # noqa: F401
     from dativo import load_job, sync
     from dativo.observe.listener import Silence
