@@ -21,7 +21,9 @@ def from_typed(field: Field, raw: pl.Expr, dtype: pl.DataType, rules: TextRules)
         raw, dtype = raw.cast(pl.String), pl.String()
     if dtype == pl.String():
         return from_text(field, raw, rules)
-    if dtype == wanted and field.kind not in ("uuid", "json"):
+    if dtype == wanted and field.kind == "timestamp":
+        return in_utc(raw, rules)
+    if dtype == wanted and field.kind not in ("uuid", "json") and not (_is_nested(field) and rules.timezone != "UTC"):
         return raw
     if field.kind in ("string", "json", "uuid"):
         return _as_text(field, raw, dtype)
@@ -34,6 +36,10 @@ def from_typed(field: Field, raw: pl.Expr, dtype: pl.DataType, rules: TextRules)
     if field.kind == "boolean" and dtype.is_integer():
         return pl.when(raw == 1).then(pl.lit(True)).when(raw == 0).then(pl.lit(False))
     return _as_nested(field, raw, dtype, rules)
+
+
+def _is_nested(field: Field) -> bool:
+    return field.kind in ("list", "struct")
 
 
 def _as_text(field: Field, raw: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:

@@ -89,6 +89,7 @@ def _records(file: TextFile, pool: ThreadPoolExecutor, workers: int, size: int, 
     ahead: deque[tuple[Block, bool, Future[tuple[bytes, Parsed]]]] = deque()
     done, rest = 0, b""
     exhausted = False
+    meter.bytes += file.start if file.plain else 0
     try:
         while True:
             while not exhausted and len(ahead) <= workers:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dativo.errors import SourceError
+from dativo.sources.column_names import usable
 from dativo.sources.csv_record import Dialect, Record, read_record, resume_record
 
 MAX_HEADER = 16 << 20
@@ -95,6 +96,11 @@ def _columns(fields: list[str | None], name: str) -> tuple[str, ...]:
         if column.startswith(RESERVED):
             raise SourceError(
                 f"the header of '{name}' names a column '{column}': names that start so are kept for dativo itself",
+                hint="rename it in the file, or set `has_header: false` with `skip_rows: 1`",
+            )
+        if not usable(column):
+            raise SourceError(
+                f"the header of '{name}' names a column '{column}', which no column can be called",
                 hint="rename it in the file, or set `has_header: false` with `skip_rows: 1`",
             )
         columns.append(column)

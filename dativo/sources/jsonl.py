@@ -17,6 +17,7 @@ import polars as pl
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.text import FALSE, TRUE, TextRules
 from dativo.sources.blocks import TextFile, scan
+from dativo.sources.column_names import left_out, usable
 from dativo.sources.csv_block import Parsed
 from dativo.sources.files import LocalFile, list_files, select
 from dativo.sources.jsonl_block import LineFormat, read_lines
@@ -60,7 +61,7 @@ class JsonlSource:
         looked = [self.look(m, whole=whole) for f in selection.files for m in members(f, self.options.compression)]
         notes = [*selection.notes, *(n for n in map(_no_lines, looked) if n)]
         columns = _columns(looked, [f.source_name for f in stream.asset.fields], notes)
-        meter.total_bytes = sum(f.size for f in selection.files)
+        meter.total_bytes = sum(one.file.size for one in looked)
         schema: dict[str, pl.DataType] = {
             **dict.fromkeys(columns, pl.String()),
             **dict(zip(PROVENANCE, (pl.UInt32(), pl.Int64(), pl.String(), pl.String()), strict=True)),
@@ -113,14 +114,14 @@ def _parse(data: bytes, _at_end: bool, form: LineFormat) -> Parsed:
 def _columns(looked: Sequence[Looked], contract: Sequence[str], notes: list[str]) -> tuple[str, ...]:
     """The columns in the order in which the files have them, those of the contract that may still appear at the end."""
     found = list(dict.fromkeys(k for one in looked for k in one.keys))
-    own = [k for k in found if k.startswith("__dativo_")]
+    unusable = [k for k in found if not usable(k)]
     wanted = {name.strip() for name in contract}
-    extra = [k for k in found if k.strip() not in wanted and k not in own]
-    if own:
-        notes.append(f"keys that begin with '__dativo_' are dativo's own and were left out: {', '.join(own)}")
+    extra = [k for k in found if k.strip() not in wanted and k not in unusable]
+    if unusable:
+        notes.append(left_out(unusable))
     if len(extra) > MAX_EXTRA:
         notes.append(f"{len(extra)} keys are not in the contract; those after the first {MAX_EXTRA} were left out")
-    out = {*own, *extra[MAX_EXTRA:]}
+    out = {*unusable, *extra[MAX_EXTRA:]}
     columns = [k for k in found if k not in out]
     if all(one.whole for one in looked) and any(one.records for one in looked):
         return tuple(columns)

@@ -22,7 +22,6 @@ _TEACH_LINES = 256
 SHOWN_TEXT = 1 << 16
 # An expression longer than this takes longer to compile than it saves.
 _MAX_PATTERN = 400_000
-_LINE = "__dativo_line"
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,18 +67,15 @@ def text_lines(data: bytes) -> pl.Series:
         return pl.Series("line", [_decoded(line) for line in _raw_lines(data)], dtype=pl.String)
 
 
-def unproven(lines: pl.Series, layout: Layout) -> pl.Series:
-    """The lines that a layout does not prove, blank ones left out."""
-    left = lines.filter(~_proven(lines, layout.pattern))
-    return left.filter(left.str.contains(r"[^ \t\r]").fill_null(False))
+def proven_by(layout: Layout, lines: pl.Series) -> pl.Series:
+    """Which lines a layout proves."""
+    return _proven(lines, layout.pattern)
 
 
 def _proven(lines: pl.Series, pattern: LinePattern | None) -> pl.Series:
     if pattern is None or len(pattern.line) > _MAX_PATTERN:
         return _none_of(lines)
-    line = pl.col("line")
-    matching = (line.str.ends_with("}") & line.str.contains(pattern.line)).fill_null(False)
-    return lines.rename("line").to_frame().select(matching).to_series()
+    return lines.str.contains(pattern.line).fill_null(False)
 
 
 def _none_of(lines: pl.Series) -> pl.Series:
@@ -106,23 +102,18 @@ def _proven_lines(lines: pl.Series, form: LineFormat) -> tuple[LinePattern | Non
 def _bulk(data: bytes, lines: pl.Series, columns: tuple[str, ...], pattern: LinePattern) -> pl.DataFrame | None:
     """The columns of proven lines, or None when Polars cannot read one of them after all."""
     known = set(pattern.keys)
-    wanted = [c for c in columns if c in known]
     try:
-        frame = pl.read_ndjson(data, schema=dict.fromkeys(wanted, pl.String))
+        frame = pl.read_ndjson(data, schema={c: pl.String for c in columns if c in known})
         if frame.height != len(lines):
             return None
-        line = pl.col(_LINE)
-        exact = [
-            pl.coalesce(line.str.extract(expression), pl.col(key)).alias(key)
-            for key, expression in pattern.exact
-            if key in frame.columns
-        ]
-        if exact:
-            frame = frame.with_columns(lines.alias(_LINE)).with_columns(exact)
+        found = {s.name: s for s in frame}
+        for key, expression in pattern.exact:
+            if key in found:
+                found[key] = pl.select(pl.coalesce(lines.str.extract(expression), found[key])).to_series()
     except pl.exceptions.ComputeError:
         return None
-    nothing = pl.lit(None, dtype=pl.String)
-    return frame.select(pl.col(c) if c in known else nothing.alias(c) for c in columns)
+    nothing = pl.repeat(None, len(lines), dtype=pl.String, eager=True)
+    return pl.DataFrame({c: found.get(c, nothing) for c in columns})
 
 
 def _placed(frame: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:
@@ -143,12 +134,12 @@ def _one_by_one(data: bytes, lines: pl.Series, odd: pl.Series, numbers: pl.Serie
         records.append(record)
         texts.append(_shown(line) if record.fault else None)
     return pl.DataFrame(
-        [
-            *(pl.Series(c, [r.fields.get(c) for r in records], dtype=pl.String) for c in form.columns),
-            numbers.gather(odd).alias(ROW),
-            pl.Series(FAULT, [r.fault or None for r in records], dtype=pl.String),
-            pl.Series(TEXT, texts, dtype=pl.String),
-        ]
+        {
+            **{c: pl.Series([r.fields.get(c) for r in records], dtype=pl.String) for c in form.columns},
+            ROW: numbers.gather(odd),
+            FAULT: pl.Series([r.fault or None for r in records], dtype=pl.String),
+            TEXT: pl.Series(texts, dtype=pl.String),
+        }
     )
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dativo.sources.files import LocalFile
-from dativo.sources.jsonl_block import text_lines, unproven
+from dativo.sources.jsonl_block import proven_by, text_lines
 from dativo.sources.jsonl_layout import Layout
 from dativo.sources.jsonl_record import RecordReader
 from dativo.sources.text import utf8_pieces
 
 HEAD = 256 << 10
-_PIECE = 64 << 10
-_MAX_LINE = 64 << 20
+WHOLE_PIECE = 4 << 20
+MAX_LINE = 64 << 20
 _MOST_NOTES = 20
 
 
@@ -42,20 +42,20 @@ def look(file: LocalFile, compression: str, encoding: str, *, whole: bool) -> Lo
         ended = last
         start = start or data[:64].decode(errors="replace").lstrip()
         lines = text_lines(data)
-        left = unproven(lines, layout)
-        records += len(lines) - len(left)
-        size = 1
-        # Few lines differ from all before them: each round leaves only those that are proven by none so far.
-        while len(left):
-            found = [reader.read(text) for text in left.head(size)]
-            good = [r for r in found if not r.fault]
+        left, size = lines.filter(lines.str.contains(r"[^ \t\r]")), 1
+        while True:
+            # Few lines differ from all before them: each round leaves only those that are proven by none so far.
+            proven = proven_by(layout, left)
+            records += int(proven.sum())
+            left = left.filter(~proven)
+            if not len(left):
+                break
+            good = [r for r in map(reader.read, left.head(size)) if not r.fault]
+            records += len(good)
             for record in good:
                 keys.update(dict.fromkeys(record.fields))
             layout.learn(r.values for r in good)
-            rest = left.slice(size)
-            left = unproven(rest, layout)
-            records += len(good) + len(rest) - len(left)
-            size *= 4
+            left, size = left.slice(size), size * 4
     ordered = [k for k in layout.keys if k in keys]
     return Looked(file, layout, (*ordered, *(k for k in keys if k not in ordered)), records, ended, start)
 
@@ -63,17 +63,15 @@ def look(file: LocalFile, compression: str, encoding: str, *, whole: bool) -> Lo
 def _blocks(file: LocalFile, compression: str, encoding: str, *, whole: bool) -> Iterator[tuple[bytes, bool]]:
     """Whole lines from the file's start, and whether the file ends with them."""
     held = b""
-    for piece in utf8_pieces(file, compression, encoding, _PIECE if not whole else 4 << 20):
+    for piece in utf8_pieces(file, compression, encoding, WHOLE_PIECE if whole else HEAD):
         held += piece
-        if not whole and len(held) < HEAD:
-            continue
         cut = held.rfind(b"\n") + 1
-        if cut and (whole or len(held) >= HEAD):
+        if cut and len(held) >= HEAD:
             yield held[:cut], False
             held = held[cut:]
             if not whole:
                 return
-        elif len(held) > _MAX_LINE:
+        elif len(held) > MAX_LINE:
             return
     yield held, True
 

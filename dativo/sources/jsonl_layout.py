@@ -5,7 +5,8 @@ passes every number with a fraction through a double. Lines that machines write 
 same order, some of them left out. So a layout is learned from some lines, and a line that matches it is proven to hold
 no other key, no key twice at any depth, and no number that needs care outside the columns known for such numbers.
 
-Commas may be missing or too many in what the expression takes; that is left to the JSON reader, which refuses it.
+The expression follows every string and bracket exactly, so no key is taken for one of another object. Commas may be
+missing or too many in what it takes; that is left to the JSON reader, which refuses it.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ class Layout:
 def _pattern(shape: _Shape) -> LinePattern:
     members = shape.members
     head = r"^ *\{ *"
-    line = head + "".join(_member(k, s, r"\}$") for k, s in members.items()) + r"\}?$"
+    line = head + "".join(_member(k, s) for k, s in members.items()) + r"\} *$"
     inside = {name for s in members.values() for name in _names(s)}
     exact = []
     for key, own in members.items():
@@ -139,12 +140,12 @@ def _pattern(shape: _Shape) -> LinePattern:
             exact.append((key, r"[{,] *" + value))
         else:
             before = list(members)[: list(members).index(key)]
-            exact.append((key, head + "".join(_member(k, members[k], r"\}") for k in before) + value))
+            exact.append((key, head + "".join(_member(k, members[k]) for k in before) + r",? *" + value))
     return LinePattern(line, tuple(members), tuple(exact))
 
 
-def _member(key: str, shape: _Shape, end: str) -> str:
-    return rf"(?:{_key(key)} *: *{_value(shape)} *(?:, *|{end}))?"
+def _member(key: str, shape: _Shape) -> str:
+    return rf"(?:,? *{_key(key)} *: *{_value(shape)} *)?"
 
 
 def _key(key: str) -> str:
@@ -163,8 +164,7 @@ def _careful(shape: _Shape) -> list[str]:
     """The values of a place that Polars would write differently."""
     found = [_NUMBER] if shape.careful_numbers else []
     if shape.is_object:
-        inner = "".join(_member(k, s, r"\}") for k, s in shape.members.items())
-        found.append(rf"\{{ *{inner}\}}?")
+        found.append(r"\{ *" + "".join(_member(k, s) for k, s in shape.members.items()) + r"\}")
     if shape.item is not None:
         found.append(rf"\[ *(?:{_value(shape.item)} *(?:, *)?)*\]")
     return found

@@ -17,6 +17,7 @@ from dativo.config.asset import Field
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
 from dativo.errors import SourceError
+from dativo.sources.column_names import left_out
 from dativo.sources.files import list_files, select
 from dativo.sources.options import parquet_options
 from dativo.sources.parquet_file import Footer, read_footer
@@ -97,6 +98,8 @@ def _schema(footers: Sequence[Footer], stream: StreamConfig) -> dict[str, pl.Dat
 
 
 def _notes(footers: Sequence[Footer], schema: dict[str, pl.DataType]) -> Iterator[str]:
+    if note := left_out(n for f in footers for n in f.unusable):
+        yield note
     for name, dtype in schema.items():
         present = [f.dtypes[name] for f in footers if name in f.dtypes]
         found = list(dict.fromkeys(str(d) for d in present if not isinstance(d, pl.Null)))

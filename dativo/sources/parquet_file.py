@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from dativo.errors import Interrupted, SourceError
+from dativo.sources.column_names import usable
 from dativo.sources.files import LocalFile
 from dativo.sources.parquet_schema import converted
-from dativo.sources.protocol import FAULT, FILE, PROVENANCE, ROW, TEXT, Meter
+from dativo.sources.protocol import FAULT, FILE, ROW, TEXT, Meter
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd", b"PK": "zip"}
 # A file of no more rows and bytes than these is read at once.
@@ -23,11 +24,15 @@ _FOREIGN = (pl.exceptions.PolarsError, OSError, pl.exceptions.PanicException)
 
 @dataclass(slots=True, frozen=True)
 class Footer:
-    """A file with the dtypes of its columns as Polars reads them; `uuids` are those of bytes that are UUIDs."""
+    """A file with the dtypes of its columns as Polars reads them.
+
+    `uuids` are the columns of bytes that are UUIDs, `unusable` those left out for their names.
+    """
 
     file: LocalFile
     dtypes: dict[str, pl.DataType]
     uuids: frozenset[str]
+    unusable: tuple[str, ...]
 
     def rows(self) -> int:
         """How many rows the file has."""
@@ -37,29 +42,42 @@ class Footer:
         self, index: int, schema: dict[str, pl.DataType], names: Sequence[str] | None, limit: int | None, meter: Meter
     ) -> Iterator[pl.DataFrame]:
         """The file's rows with some columns of `schema`, in order; SourceError when it is damaged."""
-        # A frame without columns has no height, so the row numbers are read where nothing else is.
-        wanted = (list(schema) if names is None else names) or [ROW]
-        frame = _scan(self.file, ROW).select(self._column(n, index, schema[n]).alias(n) for n in wanted)
+        wanted = list(schema) if names is None else list(names)
+        # A frame of constants alone, or of nothing, does not have the file's height.
+        height = [] if any(n == ROW or n in self.dtypes for n in wanted) else [ROW]
+        frame = _scan(self.file, self._numbers()).select(
+            self._column(n, index, schema[n]).alias(n) for n in [*wanted, *height]
+        )
         if limit is not None:
             frame = frame.head(limit)
         before, read = meter.bytes, 0
         try:
             total = self.rows()
+            if total == 0:
+                meter.bytes += self.file.size
+                return
             for batch in _collected(frame, whole=total <= SMALL and self.file.size <= SMALL_BYTES):
                 if meter.stop.is_set():
                     raise Interrupted("stopped while reading; nothing was committed")
                 read += batch.height
                 meter.rows += batch.height
                 meter.bytes = before + self.file.size * read // total
-                yield batch
+                yield batch.drop(height) if height else batch
         except _FOREIGN as error:
             raise _damaged(self.file, error) from None
+
+    def _numbers(self) -> str:
+        """A name for the row numbers that no column of the file has."""
+        name = ROW
+        while name in self.unusable:
+            name += "_"
+        return name
 
     def _column(self, name: str, index: int, dtype: pl.DataType) -> pl.Expr:
         if name == FILE:
             return pl.lit(index, dtype=pl.UInt32)
         if name == ROW:
-            return pl.col(ROW).cast(pl.Int64) + 1
+            return pl.col(self._numbers()).cast(pl.Int64) + 1
         if name in (FAULT, TEXT) or name not in self.dtypes:
             return pl.lit(None, dtype=dtype)
         if name in self.uuids:
@@ -74,7 +92,8 @@ def read_footer(file: LocalFile) -> Footer:
     except _FOREIGN as error:
         raise _no_parquet(file, error) from None
     uuids = _uuids(file) if any(isinstance(d, pl.Binary) for d in dtypes.values()) else frozenset()
-    return Footer(file, {n: d for n, d in dtypes.items() if n not in PROVENANCE}, uuids)
+    unusable = tuple(n for n in dtypes if not usable(n))
+    return Footer(file, {n: d for n, d in dtypes.items() if n not in unusable}, uuids, unusable)
 
 
 def _scan(file: LocalFile, row_index: str | None = None) -> pl.LazyFrame:
@@ -92,8 +111,12 @@ def _collected(frame: pl.LazyFrame, *, whole: bool) -> Iterator[pl.DataFrame]:
 def _uuids(file: LocalFile) -> frozenset[str]:
     """The columns whose bytes are UUIDs, which Polars does not tell."""
     import pyarrow.parquet as pq
+    from pyarrow.lib import ArrowException
 
-    schema = pq.ParquetFile(file.path).schema
+    try:
+        schema = pq.ParquetFile(file.path).schema
+    except (ArrowException, OSError):
+        return frozenset()
     columns = [schema.column(i) for i in range(len(schema))]
     return frozenset(c.path for c in columns if c.logical_type.type == "UUID")
 
