@@ -155,6 +155,9 @@ class StreamRun:
             self.meter.bytes = self.meter.rows = 0
         found = self._phase("loading", lambda: passes.load(final, target, folder, key))
         self._account(found)
+        # What a source finds out only while it reads.
+        late = (note for note in extract.notes if note not in self.receipt.warnings)
+        self._note(warnings=(*self.receipt.warnings, *late))
         return found, extract.cursor() if self.order.limit is None else self._same_cursor(opened)
 
     def _same_cursor(self, opened: Opened) -> Cursor:

@@ -62,7 +62,8 @@ class Extract:
 
     `frame` is lazy and can be read more than once. `encoding` says whether its data columns are text still to be cast
     by the contract (`text`, with the `rules` for doing so) or have types already (`typed`). `cursor` gives the new
-    cursor after the frame was consumed. `unchanged` tells that the source has nothing that was not read before.
+    cursor after the frame was consumed. `unchanged` tells that the source has nothing that was not read before. `notes`
+    are for the person who runs the job; a source may add to them while the frame is read.
     """
 
     frame: pl.LazyFrame
