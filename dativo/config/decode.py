@@ -127,6 +127,11 @@ def _sequence(type_: Type) -> _Reader:
     def read(node: Node, path: str, problems: Problems) -> Any:
         if node.kind != "list":
             return _fail(node, path, problems, label(type_))
+        if len(node.value) < (type_.min_length or 0):
+            problems.add(
+                f"a list of at least {type_.min_length} is expected, this one has {len(node.value)}", node.mark, path
+            )
+            return _FAILED
         items = [item(child, f"{path}[{i}]", problems) for i, child in enumerate(node.value)]
         return _FAILED if any(i is _FAILED for i in items) else make(items)
 

@@ -84,7 +84,8 @@ class Definitions:
         if type_.kind == "union":
             return _either(*(self._bare(m) for m in type_.members))
         if type_.kind in ("list", "tuple") and type_.item is not None:
-            return {"type": "array", "items": self._bare(type_.item)}
+            made: Schema = {"type": "array", "items": self._bare(type_.item)}
+            return made | ({"minItems": type_.min_length} if type_.min_length else {})
         if type_.kind == "map" and type_.item is not None:
             inner = self._bare(type_.item)
             return {"type": "object", "additionalProperties": inner} if inner else {"type": "object"}

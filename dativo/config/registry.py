@@ -53,29 +53,35 @@ class RegistryFile(msgspec.Struct, frozen=True, kw_only=True):
 def read_registry(node: Node, problems: Problems) -> RegistryFile | None:
     """The registry in a document; the maps `sources` and `targets` of versions 1 and 2 become one map with roles."""
     if node.kind == "map" and "connectors" not in node.value and ("sources" in node.value or "targets" in node.value):
-        node = _upgraded(node)
+        node = _upgraded(node, problems)
     return decode(node, RegistryFile, problems)
 
 
-def _upgraded(node: Node) -> Node:
+def _upgraded(node: Node, problems: Problems) -> Node:
     connectors: dict[str, Node] = {}
     for key, role in (("sources", "source"), ("targets", "target")):
         block = node.get(key)
-        if block is None or block.kind != "map":
+        if block is None or block.is_null():
+            continue
+        if block.kind != "map":
+            problems.add(f"expected a map, got a {block.kind}", block.mark, key, "as `csv: {default_engine: native}`")
             continue
         for name, entry in block.value.items():
-            before = connectors.get(name)
-            role_node = Node("scalar", role, entry.mark, text=role)
-            if before is not None:
-                before.value["roles"].value.append(role_node)
-                continue
-            entries = dict(entry.value) if entry.kind == "map" else {}
-            entries["roles"] = Node("list", [role_node], entry.mark)
-            entries.setdefault("default_engine", Node("scalar", "native", entry.mark, text="native"))
-            entries.setdefault("engines_supported", Node("list", [entries["default_engine"]], entry.mark))
-            connectors[name] = map_of(entries, entry.mark)
+            connectors[name] = _with_role(connectors.get(name, entry), role)
     version = node.get("version") or Node("scalar", 2, node.mark, text="2")
     return map_of({"version": version, "connectors": map_of(connectors, node.mark)}, node.mark)
+
+
+def _with_role(entry: Node, role: str) -> Node:
+    """An entry of an older registry with one role more, and with the engine that it was run by; null is an empty entry."""
+    if entry.kind != "map" and not entry.is_null():
+        return entry  # decoding tells it
+    entries = dict(entry.value or {})
+    before = entries["roles"].value if "roles" in entries and entries["roles"].kind == "list" else []
+    entries["roles"] = Node("list", [*before, Node("scalar", role, entry.mark, text=role)], entry.mark)
+    entries.setdefault("default_engine", Node("scalar", "native", entry.mark, text="native"))
+    entries.setdefault("engines_supported", Node("list", [entries["default_engine"]], entry.mark))
+    return map_of(entries, entry.mark, {k: entry.keys.get(k, v.mark) for k, v in entries.items()})
 
 
 def check_connector(

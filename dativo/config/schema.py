@@ -50,12 +50,21 @@ def job() -> Schema:
         "then": {"type": "object"},
         "else": made["properties"]["observability"],
     }
+    # Existing files write these with capitals too.
+    catalog = found.found["Catalog"]["properties"]["type"]
+    catalog["anyOf"].append({"type": "string", "pattern": _any_case(catalog["anyOf"][0]["enum"])})
     found.found["Observability"]["anyOf"] = [{"required": ["aws"]}, {"required": ["gcp"]}]
     found.found["MarkdownKv"] |= {
         "if": {"properties": {"mode": {"const": "structured"}}, "required": ["mode"]},
         "then": {"required": ["structured_pattern"]},
     }
     return _document("job", "Job", made, found)
+
+
+def _any_case(words: list[str]) -> str:
+    """A pattern of words in capitals or not; JSON Schema's patterns have no flag for that."""
+    folded = ("".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in word) for word in words)
+    return f"^({'|'.join(folded)})$"
 
 
 def recipe() -> Schema:

@@ -84,7 +84,7 @@ error: schema[0].type: unknown type 'integr'
   assets/people.yaml:5:22
   did you mean 'integer'?
 error: schema[1].pattern: the pattern uses '(?<!', which RE2 does not know
-  assets/people.yaml:6:41
+  assets/people.yaml:6:43
   write it without look-around and back-references
 error: schema[2].type: decimal(50,2) is not possible
   assets/people.yaml:7:26
