@@ -37,9 +37,9 @@ def doctor(folder: Path | None = None) -> list[Check]:
 
 
 def _program() -> Iterator[Check]:
-    from dativo import __version__
-
-    yield Check(name="dativo", ok=True, message=f"{__version__} in {Path(__file__).resolve().parents[1]}")
+    yield Check(
+        name="dativo", ok=True, message=f"{metadata.version('dativo')} in {Path(__file__).resolve().parents[1]}"
+    )
     version = platform.python_version()
     good = sys.version_info >= (3, 11)
     yield Check(

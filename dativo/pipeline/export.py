@@ -18,7 +18,7 @@ from dativo.errors import TargetError
 from dativo.observe.listener import Silence
 from dativo.pipeline.background import in_background
 from dativo.pipeline.plan import build, privacy_key, stream_columns
-from dativo.pipeline.preview import TextFormat, one_stream, purpose_treatments
+from dativo.pipeline.purposes import one_stream, purpose_treatments
 from dativo.pipeline.refuse import refuse_unbuilt
 from dativo.privacy.classify import treatments
 from dativo.sources.protocol import Meter
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Format = Literal["markdown-kv", "jsonl", "csv", "parquet"]
 Origin = Literal["table", "source"]
+TextFormat = Literal["jsonl", "csv", "markdown-kv"]
 FORMATS: tuple[Format, ...] = ("markdown-kv", "jsonl", "csv", "parquet")
 
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dativo import connectors
 from dativo.config.asset import Asset, Field
-from dativo.config.privacy import Treatment
-from dativo.config.resolve import ResolvedJob, StreamConfig
-from dativo.errors import SourceError, listed
+from dativo.config.resolve import ResolvedJob
+from dativo.pipeline.export import TextFormat, text_lines
 from dativo.pipeline.plan import build, privacy_key
+from dativo.pipeline.purposes import hidden_columns, one_stream, purpose_treatments
 from dativo.pipeline.refuse import refuse_unbuilt
-from dativo.privacy.classify import treatments
 from dativo.sources.protocol import Meter
 
 if TYPE_CHECKING:
     import polars as pl
-
-
-TextFormat = Literal["jsonl", "csv", "markdown-kv"]
 
 
 @dataclass(slots=True)
@@ -43,8 +39,6 @@ class Preview:
 
     def lines(self, format: TextFormat) -> list[str]:
         """The rows as text: JSON lines, CSV lines with a header, or a Markdown-KV document each."""
-        from dativo.pipeline.export import text_lines
-
         return text_lines(self.rows, self.fields, self.asset, format)
 
 
@@ -96,28 +90,3 @@ def preview(job: ResolvedJob, *, stream: str | None = None, rows: int = 20, show
         masked=tuple(hidden),
         notes=list(built.notes),
     )
-
-
-def one_stream(job: ResolvedJob, name: str | None) -> StreamConfig:
-    """The stream of a name, the first one without; SourceError when there is none."""
-    if name is None:
-        return job.streams[0]
-    found = next((s for s in job.streams if s.name == name), None)
-    if found is None:
-        raise SourceError(f"the job has no stream '{name}'", hint=f"its streams: {listed(s.name for s in job.streams)}")
-    return found
-
-
-def purpose_treatments(job: ResolvedJob, stream: StreamConfig, purpose: str) -> dict[str, Treatment]:
-    """What a purpose does to each column; what the warehouse does not hold, no other purpose shows."""
-    overrides = job.file.classification_overrides
-    stored = treatments(stream.asset, stream.privacy, "warehouse", overrides)
-    if purpose == "warehouse":
-        return stored
-    shown = treatments(stream.asset, stream.privacy, "llm" if purpose == "llm" else "preview", overrides)
-    return {**stored, **{n: t for n, t in shown.items() if stored.get(n) != "drop"}}
-
-
-def hidden_columns(job: ResolvedJob, stream: StreamConfig) -> tuple[str, ...]:
-    """The columns whose values a preview masks."""
-    return tuple(treatments(stream.asset, stream.privacy, "preview", job.file.classification_overrides))

@@ -9,7 +9,7 @@ import msgspec
 from dativo import connectors
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import DativoError, SourceError
-from dativo.pipeline.preview import hidden_columns
+from dativo.pipeline.purposes import hidden_columns
 from dativo.state.receipts import receipts
 from dativo.targets.reading import TableReader
 

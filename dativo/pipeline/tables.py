@@ -10,8 +10,9 @@ from dativo import connectors
 from dativo.config.asset import Asset, Field
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import ConfigError, Problem, TargetError, listed, nearest
-from dativo.pipeline.jobs import find_jobs, known_jobs, load_jobs
-from dativo.pipeline.preview import TextFormat, hidden_columns, one_stream
+from dativo.pipeline.jobs import find_jobs, known_jobs, load_jobs, place
+from dativo.pipeline.export import TextFormat
+from dativo.pipeline.purposes import hidden_columns, one_stream
 from dativo.receipt import Receipt
 from dativo.state.receipts import receipts
 from dativo.targets.reading import TableFacts
@@ -43,8 +44,9 @@ def find_table(name: str) -> tuple[ResolvedJob, StreamConfig]:
 
     Raises ConfigError when nothing is called so, and when several tenants have such a table.
     """
-    if Path(name).is_file():
-        return _of_job([Path(name)])
+    path, kind = place(name)
+    if kind == "file":
+        return _of_job([path])
     jobs = list(known_jobs())
     hits = [(j, s) for j in jobs for s in j.streams if name == f"{s.namespace}.{s.table}"]
     hits = hits or [(j, s) for j in jobs for s in j.streams if name == s.table]
