@@ -135,7 +135,7 @@ def _local(path: Path, key: str, is_glob: bool, job: ResolvedJob, field: str) ->
         hint = f"it is a link to '{_text(path.readlink())}'" if path.is_symlink() else "check the file's permissions"
         raise refused(f"'{name}' cannot be read: {error.strerror}", hint) from None
     if stat.S_ISDIR(status.st_mode):
-        raise refused(f"'{name}' is a directory", f"name the files in it, as '{name}/*.csv'")
+        raise refused(f"'{name}' is a directory", f"name the files in it, as '{name}/*.{job.source_type}'")
     if not stat.S_ISREG(status.st_mode):
         raise refused(
             f"'{name}' is a pipe, a socket or a device", "a file is read more than once: write it to a file first"
