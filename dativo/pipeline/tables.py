@@ -10,8 +10,8 @@ from dativo import connectors
 from dativo.config.asset import Asset, Field
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import ConfigError, Problem, TargetError, listed, nearest
-from dativo.pipeline.jobs import find_jobs, known_jobs, load_jobs, place
 from dativo.pipeline.export import TextFormat
+from dativo.pipeline.jobs import find_jobs, known_jobs, load_jobs, place
 from dativo.pipeline.purposes import hidden_columns, one_stream
 from dativo.receipt import Receipt
 from dativo.state.receipts import receipts
