@@ -80,7 +80,8 @@ class _Runs:
 
     def one(self, job: ResolvedJob) -> None:
         wishes = self.wishes
-        if not wishes.as_json and self.teller.in_sentences:
+        told = not wishes.as_json and self.teller.in_sentences
+        if told:
             opening(job, wishes.full_refresh)
         try:
             receipt = sync(
@@ -88,7 +89,7 @@ class _Runs:
                 streams=wishes.streams or None,
                 limit=wishes.limit,
                 full_refresh=wishes.full_refresh,
-                listener=self.teller.listener(job),
+                listener=self.teller.listener(job, opening=told),
             )
         except DativoError as error:
             self.teller.error(job, error)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dativo import DativoError, Listener, Problem, ResolvedJob
-from dativo.cli.console import err, say, show_problems
+from dativo.cli.console import err, plural, say, show_problems
 from dativo.observe.listener import Several, Silence
 from dativo.observe.logs import JsonLog
 from dativo.observe.progress import BarProgress, LineProgress
@@ -22,6 +22,19 @@ class Interruptions(Silence):
 
     def event(self, event_type: str, **fields: Any) -> None:
         self.heard = self.heard or event_type == "interrupting"
+
+
+class Reading(Silence):
+    """Tells what a stream is about to read, and since when."""
+
+    def event(self, event_type: str, **fields: Any) -> None:
+        if event_type != "extraction_started":
+            return
+        unchanged = f", {fields['files_skipped']:,} unchanged" if fields["files_skipped"] else ""
+        since = [e.get("watermark") or e.get("last_value") or e.get("last_modified") for e in fields["cursor"].values()]
+        newest = max((str(s) for s in since if s is not None), default=None)
+        cursor = f"since {newest[:19].replace('T', ' ')}" if newest else "from the beginning"
+        say(f"  reads {plural(fields['files'], 'file')}{unchanged}, {cursor}")
 
 
 class Teller:
@@ -68,9 +81,11 @@ class Teller:
         else:
             self._log.event("interrupted")
 
-    def listener(self, job: ResolvedJob) -> Listener:
-        """What hears of a job's run."""
+    def listener(self, job: ResolvedJob, *, opening: bool) -> Listener:
+        """What hears of a job's run; with `opening` it goes on from the opening lines."""
         listeners: list[Listener] = [self.interruptions]
+        if opening:
+            listeners.append(Reading())
         if self._log is not None:
             listeners.append(JsonLog(job, sys.stderr))
         progress = self._progress

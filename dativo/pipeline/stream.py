@@ -97,15 +97,22 @@ class StreamRun:
         """What is to be read since the last commit, and how; nothing is read yet but headers."""
         limit = self.order.limit
         # A first look at the columns tells the table's shape, which opening the table needs.
-        looked = self.source.read(self.stream, None, meter=Meter(), limit=limit, full=True)
-        plan = build(self.job, self.stream, looked, "warehouse")
-        opened = target.open(table_shape(self.job, self.stream, plan.columns))
+        extract = self.source.read(self.stream, None, meter=self.meter, limit=limit, full=True)
+        looked = build(self.job, self.stream, extract, "warehouse")
+        plan: StreamPlan | None = looked
+        opened = target.open(table_shape(self.job, self.stream, looked.columns))
         since = self._since(opened)
-        full = self.order.full_refresh or since is None
-        extract = self.source.read(self.stream, since, meter=self.meter, limit=limit, full=full)
-        if extract.unchanged:
-            return extract, opened, None
-        return extract, opened, build(self.job, self.stream, extract, "warehouse")
+        if since is not None:
+            extract = self.source.read(self.stream, since, meter=self.meter, limit=limit)
+            plan = None if extract.unchanged else build(self.job, self.stream, extract, "warehouse")
+        self.order.listener.event(
+            "extraction_started",
+            stream=self.stream.name,
+            files=len(extract.files),
+            files_skipped=extract.skipped,
+            cursor=since.entries if since is not None else {},
+        )
+        return extract, opened, plan
 
     def _since(self, opened: Opened) -> Cursor | None:
         if self.order.full_refresh:
