@@ -30,6 +30,9 @@ class Reading(Silence):
     def event(self, event_type: str, **fields: Any) -> None:
         if event_type != "extraction_started":
             return
+        if not fields["files"]:
+            say(f"  reads nothing: {plural(fields['files_skipped'], 'file')} unchanged")
+            return
         unchanged = f", {fields['files_skipped']:,} unchanged" if fields["files_skipped"] else ""
         since = [e.get("watermark") or e.get("last_value") or e.get("last_modified") for e in fields["cursor"].values()]
         newest = max((str(s) for s in since if s is not None), default=None)
