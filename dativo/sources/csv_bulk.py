@@ -58,10 +58,9 @@ def bulk(data: bytes, form: BlockFormat) -> pl.DataFrame | None:
     schema = {**dict.fromkeys(form.columns, pl.String), _EXTRA: pl.String}
     hidden = data.startswith(_MAGIC)
     try:
-        return pl.read_csv(
-            b"-\n" + data if hidden else data,
+        frame = pl.read_csv(
+            b"\n" + data if hidden else data,
             has_header=False,
-            skip_lines=1 if hidden else 0,
             separator=form.dialect.delimiter,
             quote_char=form.dialect.quote,
             schema=schema,
@@ -72,6 +71,7 @@ def bulk(data: bytes, form: BlockFormat) -> pl.DataFrame | None:
         )
     except (pl.exceptions.ComputeError, pl.exceptions.NoDataError):
         return None
+    return frame.slice(1).with_columns(pl.col(ROW) - 1) if hidden else frame
 
 
 def text_lines(data: bytes) -> pl.Series | None:

@@ -44,6 +44,8 @@ class Careful:
         self.inside: list[int] = []
         self.left_out: list[int] = []
         self.odd: list[_Odd] = []
+        # Up to which line an open record was followed in vain, and whether it came to a fault there.
+        self.followed, self.in_vain = 0, False
 
     def read(self, *, at_end: bool) -> Parsed:
         clean = clean_lines(self.lines, self.form)
@@ -109,20 +111,26 @@ class Careful:
         """
         dialect = self.form.dialect
         record = read_record(text, dialect)
-        line = position
-        # Only a line with a quote in it can end the field.
-        further = bisect_right(self.with_quote, position)
+        if record.open and position < self.followed:
+            # Each of the lines that follow was read from inside of quotes before, and would be so again.
+            record.fault = UNCLOSED if self.in_vain else record.fault
+            return record, self.count
+        line, further = position, bisect_right(self.with_quote, position)
         while record.open and not record.fault:
             start = self.offsets[line] + _width(text) - _width(record.fields[-1] or "")
             number, closed = len(record.fields) - 1, None
+            # Only a line with a quote in it can end the field.
             while closed is None:
                 if further >= len(self.with_quote):
+                    self.followed, self.in_vain = self.count, False
                     return record, self.count
                 line, further = self.with_quote[further], further + 1
                 text = self.text(line)
                 closed = resume_record(record, text, dialect)
             value = _decoded(self.data[start : self.offsets[line] + _width(text[:closed])])
             record.fields[number] = value.replace((dialect.quote or "") * 2, dialect.quote or "")
+        if record.fault and line > position:
+            self.followed, self.in_vain = line, True
         return record, line + 1
 
     def keep(self, position: int, end: int, record: Record) -> None:

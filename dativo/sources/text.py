@@ -85,14 +85,14 @@ def bom_length(file: LocalFile) -> int:
     return 3 if _head(file, 3) == b"\xef\xbb\xbf" else 0
 
 
-def utf8_pieces(file: LocalFile, compression: str, encoding: str, piece: int = PIECE) -> Iterator[bytes]:
+def utf8_pieces(file: LocalFile, compression: str, encoding: str, piece: int | None = None) -> Iterator[bytes]:
     """The file's text as UTF-8 without a byte order mark, in pieces of about `piece` bytes.
 
     UTF-8 is passed on as it is, invalid bytes included: the reader of records tells which record they stand in. Other
     encodings raise SourceError with the place of the first invalid byte.
     """
     name = text_encoding(file, compression, encoding)
-    pieces = _raw(file, compression, piece)
+    pieces = _raw(file, compression, piece or PIECE)
     if name == "utf-8":
         first, pieces = _first(pieces, 3)
         yield first.removeprefix(b"\xef\xbb\xbf")
