@@ -38,7 +38,10 @@ def list_(job: Job, as_json: AsJson = False) -> None:
     for entry in found:
         counts = [f"{entry.rows:,}", f"{entry.violations:,}"][: len(numbers)]
         when = entry.found_at[:16].replace("T", " ")
-        rules = ", ".join(entry.rules[:4]) + (f" … {len(entry.rules) - 4} more" if len(entry.rules) > 4 else "")
+        most = 4 if console.width >= ROOMY else 1
+        rules = ", ".join(entry.rules[:most]) + (
+            f" … {len(entry.rules) - most} more" if len(entry.rules) > most else ""
+        )
         made.add_row(entry.run[:13], when, entry.stream, *counts, entry.action, rules)
     console.print(made)
 
@@ -70,7 +73,10 @@ def show(
         print_data(found.write_csv().removesuffix("\n"))
     else:
         console = out()
-        print_frame(console, found.drop("run", "record", "action"))
-        token = found["run"][0] if found.height else ""
-        more = f" of run {token}" + (f" (the first {limit}; --limit shows more)" if found.height == limit else "")
-        console.print(f"\n{plural(found.height, 'violation')}{more if found.height else ''}")
+        files = found["file"].unique().to_list()
+        alone = len(files) == 1
+        print_frame(console, found.select("column", "rule", "value", "row", *(() if alone else ("file",))))
+        token = f" of run {found['run'][0]}" if found.height else ""
+        place = f" in {files[0]}" if alone and files[0] else ""
+        more = f" (the first {limit}; --limit shows more)" if found.height == limit else ""
+        console.print(f"\n{plural(found.height, 'violation')}{place}{token}{more}", soft_wrap=True)

@@ -48,20 +48,14 @@ def _show(found: JobState, as_json: bool) -> None:
     console = out()
     console.print(f"{found.job} · tenant {found.tenant_id}")
     console.print(f"state file {found.path}: {found.file}")
-    made = table("stream", "table", "last run", "loaded", "entry", "value", right=("loaded",), whole=("last run",))
     for stream in found.streams:
-        entries = list(stream.cursor.items()) or [("", "")]
-        for position, (key, value) in enumerate(entries):
-            first = position == 0
-            made.add_row(
-                stream.stream if first else "",
-                stream.table if first else "",
-                (stream.run or "never") if first else "",
-                f"{stream.loaded:,}" if first and stream.run else "",
-                key,
-                json.dumps(value, ensure_ascii=False) if value != "" else "",
-            )
-    console.print(made)
+        last = f"run {stream.run}, {stream.loaded:,} rows loaded" if stream.run else "never loaded"
+        console.print(f"\n{stream.stream} → {stream.table}: {last}", soft_wrap=True)
+        if stream.cursor:
+            made = table("entry", "value")
+            for key, value in stream.cursor.items():
+                made.add_row(key, json.dumps(value, ensure_ascii=False))
+            console.print(made)
     for note in found.notes:
         console.print(f"note: {note}")
     if found.file != "current" and any(s.run for s in found.streams):
