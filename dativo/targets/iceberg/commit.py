@@ -124,7 +124,9 @@ class _Commit:
             staged.clean()
             raise TargetError(
                 f"the catalog refuses the commit to {plan.name}: {first_line(error)}",
-                hint="check the catalog's credentials",
+                hint="the catalog does not take what was sent: report it with the catalog's version"
+                if isinstance(error, BadRequestError)
+                else "check the catalog's credentials",
             ) from error
         except _REFUSED as error:
             self.doubt = error
