@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import io
 import json
 import re
@@ -40,6 +41,9 @@ def _console(*, stderr: bool) -> Console:
             # A sentence is broken by the terminal itself: a path that is copied from it stays one path.
             options.setdefault("soft_wrap", all(isinstance(o, str) for o in objects))
             super().print(*objects, **options)
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more")
 
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(safe(text), **options)

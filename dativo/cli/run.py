@@ -69,13 +69,8 @@ def _secret_settings(manager: str | None, folder: Path | None, settings: str | N
 
 def _files(config: Path | None, job_dir: Path | None) -> list[Path]:
     from dativo import find_jobs
-    from dativo.errors import ConfigError, Mark, Problem
 
     if (config is None) == (job_dir is None):
         raise typer.BadParameter("give exactly one of --config and --job-dir")
-    chosen = config or job_dir
-    assert chosen is not None
-    if not chosen.exists() or (job_dir is not None and not chosen.is_dir()) or (config is not None and chosen.is_dir()):
-        what = "folder" if job_dir is not None else "file"
-        raise ConfigError([Problem(f"there is no such {what}", Mark(str(chosen)))])
-    return find_jobs([str(chosen)])
+    wanted: Literal["file", "folder"] = "file" if config is not None else "folder"
+    return find_jobs([str(config or job_dir)], only=wanted)

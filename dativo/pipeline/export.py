@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Literal
 import msgspec
 
 from dativo import connectors
+from dativo.config import paths
 from dativo.config.asset import Asset, Field
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import TargetError
@@ -155,10 +156,10 @@ def text_lines(rows: pl.DataFrame, columns: Sequence[Field], asset: Asset | None
 def _write(frame: pl.LazyFrame, format: Format, out: str | Path | IO[bytes], meter: Meter) -> int:
     if not isinstance(out, str | Path):
         return _sink(frame, format, out, meter)
-    path = Path(os.path.realpath(Path(out).expanduser()))
-    if path.is_dir():
-        raise TargetError(f"'{path}' is a directory", hint="name a file in it")
+    path = Path(os.path.realpath(paths.expanded(str(out))))
     try:
+        if path.is_dir():
+            raise TargetError(f"'{path}' is a directory", hint="name a file in it")
         if path.exists() and not path.is_file():  # a pipe or a device takes what it is given, and stays what it is
             with path.open("wb") as stream:
                 return _sink(frame, format, stream, meter)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from dativo.config import paths
 from dativo.config.resolve import Mode, ResolvedJob, Resolver
@@ -28,19 +30,31 @@ def yaml_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.suffix in ENDINGS and p.is_file())
 
 
-def find_jobs(names: Sequence[str] = ()) -> list[Path]:
+def place(name: str | Path) -> tuple[Path, Literal["file", "folder"] | None]:
+    """The path of a name on a command line, and what lies there; any text may be given as a name."""
+    path = paths.expanded(str(name))
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return path, None
+    return path, "folder" if stat.S_ISDIR(mode) else "file"
+
+
+def find_jobs(names: Sequence[str] = (), *, only: Literal["file", "folder"] | None = None) -> list[Path]:
     """The job files that names stand for: files, folders (with all below them), or names below `jobs/`.
 
-    A name is a file's stem, or `tenant/stem`. Without names: the jobs of `jobs/demo/`. Raises ConfigError, with the
-    jobs that there are, when a name stands for none or for several.
+    A name is a file's stem, or `tenant/stem`. Without names: the jobs of `jobs/demo/`. With `only`, names are paths of
+    that kind. Raises ConfigError, with the jobs that there are, when a name stands for none or for several.
     """
     found: list[Path] = []
     problems: list[Problem] = []
     for name in names or [_default()]:
-        path = Path(name).expanduser()
-        if path.is_file():
+        path, kind = place(name)
+        if only is not None and kind != only:
+            problems.append(Problem(f"there is no such {only}", Mark(paths.shown(path))))
+        elif kind == "file":
             found.append(path)
-        elif path.is_dir():
+        elif kind == "folder":
             inside = yaml_files(path)
             found += inside
             if not inside:

@@ -15,7 +15,7 @@ from dativo.config.policy import PolicyFile, read_policy
 from dativo.config.registry import read_registry
 from dativo.config.resolve import Mode, ResolvedJob, Resolver
 from dativo.errors import ConfigError, Mark, Problem
-from dativo.pipeline.jobs import yaml_files
+from dativo.pipeline.jobs import place, yaml_files
 from dativo.pipeline.refuse import unbuilt
 
 FOLDERS = ("jobs", "assets", "connectors", "registry", "configs")
@@ -143,14 +143,14 @@ def kind_of(node: Node, path: Path) -> str | None:
 def _chosen(files: Sequence[str | Path]) -> list[Path]:
     found: list[Path] = []
     problems: list[Problem] = []
-    places = [Path(f).expanduser() for f in files] or [Path(name) for name in FOLDERS if Path(name).is_dir()]
-    for place in places:
-        if place.is_dir():
-            found += yaml_files(place)
-        elif place.exists():
-            found.append(place)
+    for name in files or [folder for folder in FOLDERS if Path(folder).is_dir()]:
+        path, kind = place(name)
+        if kind == "folder":
+            found += yaml_files(path)
+        elif kind == "file":
+            found.append(path)
         else:
-            problems.append(Problem("there is no such file or folder", Mark(paths.shown(place))))
+            problems.append(Problem("there is no such file or folder", Mark(paths.shown(path))))
     if not found and not problems:
         looked = ", ".join(f"{name}/" for name in FOLDERS)
         problems.append(Problem("no configuration was found", hint=f"looked for {looked}here; name a file or a folder"))

@@ -15,6 +15,7 @@ lines are indented by two spaces.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import polars as pl
@@ -34,9 +35,13 @@ IDENTITIES = (
     "doc_id",
 )
 
+# In a key: colons and control characters, the encoding's own sign, and what a line of Markdown may begin or end with.
+_MARKS = re.compile(r"[%:\x00-\x1f\x7f-\x9f\u2028\u2029]|^[\s#>*+`-]|[\s*]$")
+# What YAML does not take as it is, or what some readers take for the end of a line.
+_ODD = [*map(chr, range(0x7F, 0xA0)), "\u2028", "\u2029", "\ufeff", "\ufffe", "\uffff"]
 # What cannot stand as it is: nothing, outer white space, control characters, a quote first, and of several lines those
 # that are blank, indented or hold the mark of a pair.
-_AMBIGUOUS = r'(?s)^$|^\s|\s$|^"|[\x00-\x09\x0b-\x1f\x7f\x85\u2028\u2029]|\n\s|\n\n|\n.*::|\n#|\n-'
+_AMBIGUOUS = r'(?s)^$|^\s|\s$|^"|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\n\s|\n\n|\n.*::|\n#|\n-'
 
 
 def document(columns: Sequence[Field], asset: Asset) -> pl.Expr:
@@ -70,12 +75,12 @@ def doc_id(columns: Sequence[Field], asset: Asset) -> pl.Expr:
 
 def _front_lines(front: Sequence[Field], identity: pl.Expr) -> list[pl.Expr]:
     """`name: value` lines in the order of their names; texts are JSON strings, which YAML reads as they are."""
-    entries: dict[str, pl.Expr] = {"doc_id": as_json(identity), "markdown_kv": pl.lit("1")}
+    entries: dict[str, pl.Expr] = {"doc_id": _quoted(identity), "markdown_kv": pl.lit("1")}
     for field in front:
         if field.name != "doc_id":
             text = written(field, pl.col(field.name))
             bare = field.kind in ("long", "boolean")
-            entries[field.name] = text if bare else pl.when(text.is_not_null()).then(as_json(text))
+            entries[field.name] = text if bare else pl.when(text.is_not_null()).then(_quoted(text))
     return [_line(f"{name}: ", entries[name]) for name in sorted(entries)]
 
 
@@ -87,10 +92,15 @@ def _pair(field: Field) -> pl.Expr:
     text = written(field, pl.col(field.name))
     if field.kind in ("string", "json"):
         indented = text.str.replace_all("\n", "\n  ", literal=True)
-        text = pl.when(text.str.contains(_AMBIGUOUS)).then(as_json(text)).otherwise(indented)
+        text = pl.when(text.str.contains(_AMBIGUOUS)).then(_quoted(text)).otherwise(indented)
     return _line(f"{_key(field.name)}:: ", text)
 
 
+def _quoted(text: pl.Expr) -> pl.Expr:
+    """A text as a JSON string that YAML reads as well, and that stands on one line for every reader."""
+    return as_json(text).str.replace_many(_ODD, [f"\\u{ord(c):04x}" for c in _ODD])
+
+
 def _key(name: str) -> str:
-    """A column's name as a key: a colon would end it."""
-    return name.replace("%", "%25").replace(":", "%3A").replace("\n", "%0A")
+    """A column's name as a key: what would end it, or be taken for a heading or a bullet, is percent-encoded."""
+    return _MARKS.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), name)

@@ -106,6 +106,7 @@ class Dativo:
             assert answer.code == code, f"exit code {answer.code}\n{answer.out}\n{answer.err}"
         if "--debug" not in arguments:
             assert "Traceback" not in answer.err + answer.data.decode(errors="replace"), answer.err
+            assert "dativo does not know" not in answer.err, answer.err
         return answer
 
 
