@@ -74,6 +74,9 @@ class ParquetOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     unknown: ClassVar[str] = "free"
     timezone: Annotated[str, Meta(description="zone of times without one")] = "UTC"
+    dst: Annotated[
+        Literal["earlier", "later"] | None, Meta(description="which of two times a clock change makes is meant")
+    ] = None
     null_values: Annotated[list[str] | None, Meta(description="texts that mean null; none by default")] = None
     date_formats: Annotated[list[str] | None, Meta(description="formats of text columns that become dates")] = None
     extra: dict[str, Any] = {}

@@ -69,6 +69,7 @@ class ParquetSource:
                 nulls=tuple(options.null_values or ()),
                 date_formats=tuple(options.date_formats or ()),
                 timezone=options.timezone,
+                dst=options.dst,
             ),
             cursor=partial(settled, selection.files, selection.cursor),
             skipped=selection.skipped,
