@@ -41,7 +41,7 @@ def bundled(relative: str) -> Path:
     """A file that ships with dativo: inside the installed package, or in the repository that the package stands in."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "bundled" / relative
-    return inside if inside.exists() else package.parent / relative
+    return inside if _exists(inside) else package.parent / relative
 
 
 def find(text: str, beside: Path, *, ship: bool = False) -> Found:
