@@ -23,13 +23,15 @@ from dativo.targets.reading import TableReader
 class Adapter(NamedTuple):
     """Where an adapter is, as `module:attribute`, and the extra to install.
 
-    `options` is the function that checks a source's options, `reader` looks at a target's tables.
+    `options` is the function that checks a source's options, `reader` looks at a target's tables, `unbuilt` is the
+    function that tells what of a target's settings this version cannot carry out.
     """
 
     adapter: str
     options: str | None
     extra: str
     reader: str | None = None
+    unbuilt: str | None = None
 
 
 SOURCES = {
@@ -39,7 +41,11 @@ SOURCES = {
 }
 TARGETS = {
     "iceberg": Adapter(
-        "dativo.targets.iceberg.target:IcebergTarget", None, "iceberg", "dativo.targets.iceberg.reading:IcebergReader"
+        "dativo.targets.iceberg.target:IcebergTarget",
+        None,
+        "iceberg",
+        "dativo.targets.iceberg.reading:IcebergReader",
+        "dativo.targets.iceberg.catalog:unbuilt",
     ),
 }
 
@@ -72,6 +78,10 @@ def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:
         yield _plugin("target.custom_writer", "custom writers", TARGETS, job)
     elif job.target_type not in TARGETS:
         yield _no_adapter("target", job.target_type, TARGETS, job)
+    else:
+        adapter = TARGETS[job.target_type]
+        if adapter.unbuilt is not None:
+            yield from _load(adapter._replace(adapter=adapter.unbuilt))(job)
 
 
 def _plugin(field: str, what: str, table: dict[str, Adapter], job: ResolvedJob) -> UnsupportedError:

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from dativo import connectors
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import ConfigError, Problem, UnsupportedError
+from dativo.privacy.classify import PurposeName, treatments
+
+# The purposes that every run serves: what it loads, and the examples of bad values that it shows.
+PURPOSES: tuple[PurposeName, ...] = ("warehouse", "preview")
+_ALL: tuple[PurposeName, ...] = (*PURPOSES, "llm")
 
 
 def refuse_unbuilt(job: ResolvedJob) -> None:
@@ -16,6 +21,26 @@ def refuse_unbuilt(job: ResolvedJob) -> None:
         raise ConfigError([p._replace(severity="error") for p in needed] or [_missing(n) for n in job.missing])
     for error in unbuilt(job):
         raise error
+    for stream in job.streams:
+        for purpose in PURPOSES:
+            treatments(stream.asset, stream.privacy, purpose, job.file.classification_overrides)
+
+
+def unbuilt_treatments(job: ResolvedJob) -> Iterator[Problem]:
+    """What is wrong with the treatments of a job's columns; a warning where they are only not built yet."""
+    for stream in job.streams:
+        for purpose in _ALL:
+            try:
+                treatments(stream.asset, stream.privacy, purpose, job.file.classification_overrides)
+            except ConfigError as error:
+                refuses = "an export" if purpose == "llm" else "a run"
+                for problem in error.problems():
+                    built = problem.code != UnsupportedError.code
+                    yield (
+                        problem
+                        if built
+                        else problem._replace(severity="warning", message=f"{problem.message}; {refuses} refuses it")
+                    )
 
 
 def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:

@@ -16,7 +16,7 @@ from dativo.config.registry import read_registry
 from dativo.config.resolve import Mode, ResolvedJob, Resolver
 from dativo.errors import ConfigError, Mark, Problem
 from dativo.pipeline.jobs import place, yaml_files
-from dativo.pipeline.refuse import unbuilt
+from dativo.pipeline.refuse import unbuilt, unbuilt_treatments
 
 FOLDERS = ("jobs", "assets", "connectors", "registry", "configs")
 
@@ -114,6 +114,7 @@ class _Reader:
             return
         self.jobs.append(job)
         self.r.problems.found += connectors.check_options(job).found
+        self.r.problems.extend(unbuilt_treatments(job))
         for error in unbuilt(job):
             found = error.problems()[0]
             self.r.problems.found.append(

@@ -50,7 +50,7 @@ def treatments(
             problems.append(
                 Problem(
                     f"the treatment '{chosen}' of '{field.name}' is not built yet", field.mark,
-                    f"privacy.{purpose}", f"use one of: {', '.join(BUILT)}",
+                    f"privacy.{purpose}", f"use one of: {', '.join(BUILT)}", code="unsupported",
                 )
             )
         elif chosen == "partial" and field.kind not in ("string", "json", "uuid") and purpose == "warehouse":

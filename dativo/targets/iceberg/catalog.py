@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -65,6 +66,16 @@ def settings(job: ResolvedJob, *, make: bool = True) -> CatalogSettings:
         field="target.catalog",
         hint="sql, rest, or none for the embedded catalog",
     )
+
+
+def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:
+    """Why this version cannot use the job's catalog; nothing when it can, or when the run will tell a mistake in it."""
+    try:
+        settings(job, make=False)
+    except UnsupportedError as error:
+        yield error
+    except TargetError:
+        return
 
 
 def _sql(job: ResolvedJob, block: dict[str, Any], make: bool) -> CatalogSettings:

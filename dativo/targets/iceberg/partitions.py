@@ -12,6 +12,7 @@ import polars as pl
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
+from pyiceberg.table import Table
 from pyiceberg.transforms import (
     BucketTransform,
     DayTransform,
@@ -26,7 +27,7 @@ from pyiceberg.transforms import (
 from dativo.config.asset import Field
 from dativo.config.partition import INGEST_DATE, Partition
 from dativo.config.types import Kind
-from dativo.errors import TargetError
+from dativo.errors import Mark, SchemaChangeRefused, TargetError
 
 _EPOCH = dt.date(1970, 1, 1)
 _SIMPLE: dict[str, Callable[[], Transform[Any, Any]]] = {
@@ -51,6 +52,24 @@ def partition_spec(parts: Sequence[Partition], schema: Schema) -> PartitionSpec:
         for i, p in enumerate(parts)
     ]
     return PartitionSpec(*fields)
+
+
+def check_partitioning(table: Table, parts: Sequence[Partition], mark: Mark | None) -> None:
+    """Raises SchemaChangeRefused when a table is not partitioned as the job at `mark` wants it."""
+    schema = table.schema()
+    have = [(schema.find_column_name(f.source_id) or "?", str(f.transform)) for f in table.spec().fields]
+    wanted = [(p.column, str(transform(p))) for p in parts]
+    if have != wanted:
+        raise SchemaChangeRefused(
+            f"the table {'.'.join(table.name())} is partitioned by {_listed(have)}, the job wants {_listed(wanted)}",
+            hint="set target.partitioning to what the table has, or load into another table",
+            mark=mark,
+            field="target.partitioning",
+        )
+
+
+def _listed(parts: list[tuple[str, str]]) -> str:
+    return ", ".join(c if t == "identity" else f"{t}({c})" for c, t in parts) or "nothing"
 
 
 def partition_key(part: Partition, field: Field) -> pl.Expr:

@@ -19,6 +19,7 @@ from dativo.errors import TargetError
 from dativo.targets.iceberg.catalog import open_catalog, settings, sqlite_file
 from dativo.targets.iceberg.failure import first_line
 from dativo.targets.iceberg.memory import RUN, decode_state, run_key
+from dativo.targets.iceberg.partitions import check_partitioning
 from dativo.targets.iceberg.rejects import REJECTS_SUFFIX
 from dativo.targets.iceberg.schema import contract_fields, readable, table_columns
 from dativo.targets.iceberg.stage import tokens
@@ -105,6 +106,7 @@ class IcebergReader:
     def changes(self, shape: TableShape) -> tuple[str, ...]:
         if self.table is None:
             return ()
+        check_partitioning(self.table, shape.partitioning, self.job.mark("target.partitioning"))
         have = table_columns(self.table.schema())
         found = changes(have, shape.columns, self.job.schema_mode, ".".join(self.identifier))
         return tuple(str(c) for c in found if c.action != "describe")

@@ -17,7 +17,7 @@ from dativo.config.asset import Field
 from dativo.config.partition import INGEST_DATE
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.evolve import Change, changes
-from dativo.errors import DativoError, SchemaChangeRefused
+from dativo.errors import DativoError
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 from dativo.targets.iceberg.catalog import CatalogSettings, open_catalog, settings
@@ -25,7 +25,7 @@ from dativo.targets.iceberg.commit import commit, ensure_namespace, load
 from dativo.targets.iceberg.failure import translated
 from dativo.targets.iceberg.files import FileWriter
 from dativo.targets.iceberg.memory import DamagedState, decode_state, encode_state, other_jobs, run_key, state_key
-from dativo.targets.iceberg.partitions import partition_spec, replaces_day, transform
+from dativo.targets.iceberg.partitions import check_partitioning, partition_spec, replaces_day
 from dativo.targets.iceberg.rejects import Rejects
 from dativo.targets.iceberg.schema import iceberg_schema, restored, table_columns
 from dativo.targets.iceberg.stage import Plan, Staged, field_ids, newest_token, stage_schema
@@ -78,7 +78,7 @@ class IcebergTarget:
             else:
                 columns = table_columns(self.table.schema())
                 self.changes = changes(columns, shape.columns, self.job.schema_mode, self.name)
-                self._check_partitioning(self.table, shape)
+                check_partitioning(self.table, shape.partitioning, self.job.mark("target.partitioning"))
                 self.expected = newest_token(self.table.properties, self.run_key)
             staged = stage_schema(catalog, self.table, self._plan())
             self.writer = self._file_writer(staged, shape)
@@ -102,18 +102,6 @@ class IcebergTarget:
             except DamagedState as error:
                 opened.damaged = error
         return opened
-
-    def _check_partitioning(self, table: Table, shape: TableShape) -> None:
-        schema = table.schema()
-        have = [(schema.find_column_name(f.source_id) or "?", str(f.transform)) for f in table.spec().fields]
-        wanted = [(p.column, str(transform(p))) for p in shape.partitioning]
-        if have != wanted:
-            raise SchemaChangeRefused(
-                f"the table {self.name} is partitioned by {_shown(have)}, the job wants {_shown(wanted)}",
-                hint="set target.partitioning to what the table has, or load into another table",
-                mark=self.job.mark("target.partitioning"),
-                field="target.partitioning",
-            )
 
     def _file_writer(self, staged: Staged, shape: TableShape) -> FileWriter:
         metadata = staged.metadata
@@ -230,10 +218,6 @@ def _failures(doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise translated(error, doing) from error
-
-
-def _shown(parts: list[tuple[str, str]]) -> str:
-    return ", ".join(c if t == "identity" else f"{t}({c})" for c, t in parts) or "nothing"
 
 
 def _file_megabytes(job: ResolvedJob) -> int:
