@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,9 +23,12 @@ def init(
     """Make a project: a job, a contract and a data file that can be run at once. Nothing is overwritten."""
     from dativo import init as make
     from dativo.cli.console import out
+    from dativo.cli.summary import program
 
     console = out()
     for path in make(kind, folder):
         console.print(f"made  {path}")
     job = "employees_to_iceberg" if kind == "demo" else "people_to_iceberg"
-    console.print(f"\nnow:  dativo preview {job}\n      dativo sync{'' if kind == 'demo' else ' ' + job}")
+    steps = [] if folder == Path() else [f"cd {shlex.quote(str(folder))}"]
+    steps += [f"{program()} preview {job}", f"{program()} sync{'' if kind == 'demo' else ' ' + job}"]
+    console.print("\nnow:  " + "\n      ".join(steps))

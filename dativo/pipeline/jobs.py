@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,8 +27,16 @@ def jobs_folder(start: Path | None = None) -> Path | None:
 
 
 def yaml_files(folder: Path) -> list[Path]:
-    """Every YAML file below a folder, by name."""
-    return sorted(p for p in folder.rglob("*") if p.suffix in ENDINGS and p.is_file())
+    """Every YAML file below a folder, by name. Raises ConfigError for a folder that may not be read."""
+
+    def refuse(error: OSError) -> None:
+        place = Mark(paths.shown(Path(error.filename)))
+        raise ConfigError(
+            [Problem(f"the folder cannot be read: {error.strerror}", place, hint="check its permissions")]
+        )
+
+    found = (Path(root) / name for root, _, names in os.walk(folder, onerror=refuse) for name in names)
+    return sorted(p for p in found if p.suffix in ENDINGS and p.is_file())
 
 
 def place(name: str | Path) -> tuple[Path, Literal["file", "folder"] | None]:

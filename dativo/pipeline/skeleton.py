@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dativo.config import paths
 from dativo.errors import ConfigError, Mark, Problem
+from dativo.pipeline.jobs import place
 
 DEMO = ("jobs/demo", "assets/csv/v1.0", "data/demo")
 
@@ -68,7 +69,7 @@ def init(kind: str = "skeleton", folder: Path | None = None) -> list[Path]:
     `kind` is `skeleton` or `demo`. Nothing that exists is overwritten: raises ConfigError when a file is there already,
     before anything is written.
     """
-    here = folder or Path.cwd()
+    here = paths.expanded(str(folder)) if folder is not None else Path.cwd()
     if kind == "demo":
         sources = {f"{part}/{p.name}": p for part in DEMO for p in sorted(paths.bundled(part).iterdir()) if p.is_file()}
         _refuse_existing(here, list(sources))
@@ -85,7 +86,7 @@ def _refuse_existing(here: Path, names: list[str]) -> None:
             hint="use an empty folder",
         )
         for name in names
-        if (here / name).exists()
+        if place(here / name)[1] is not None
     ]
     if problems:
         raise ConfigError(problems)
@@ -104,5 +105,5 @@ def _made(goal: Path, work: Callable[[], object]) -> Path:
         goal.parent.mkdir(parents=True, exist_ok=True)
         work()
     except OSError as error:
-        raise ConfigError([Problem(f"the file cannot be written: {error.strerror}", Mark(str(goal)))]) from None
+        raise ConfigError([Problem(f"the file cannot be written: {error.strerror}", Mark(paths.shown(goal)))]) from None
     return goal

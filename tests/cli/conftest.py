@@ -101,7 +101,7 @@ class Dativo:
             finally:
                 for number, handler in before.items():
                     signal.signal(number, handler)
-        answer = Answer(found if isinstance(found, int) else 1, data.getvalue(), err.getvalue().decode())
+        answer = Answer(found if isinstance(found, int) else 1, data.getvalue(), err.getvalue().decode(self.encoding))
         if code is not None:
             assert answer.code == code, f"exit code {answer.code}\n{answer.out}\n{answer.err}"
         if "--debug" not in arguments:
