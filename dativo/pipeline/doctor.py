@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from dativo.config import paths
+from dativo.errors import ConfigError
 from dativo.pipeline.jobs import jobs_folder, yaml_files
 from dativo.pipeline.validate import validate
 
@@ -102,7 +103,11 @@ def _project(here: Path) -> Iterator[Check]:
         return
     yield Check(name="project", ok=True, message=str(root or here))
     yield _writable(root or here)
-    files = yaml_files(folder) if folder is not None else []
+    try:
+        files = yaml_files(folder) if folder is not None else []
+    except ConfigError as error:
+        yield Check(name="jobs", ok=False, message=error.message, hint="check the permissions of jobs/")
+        return
     if not files:
         yield Check(name="jobs", ok=False, message="no job below jobs/", hint="see docs/getting-started.md")
         return
