@@ -45,7 +45,9 @@ def _translated(error: BaseException) -> DativoError | BrokenPipeError:
     if "No space left" in text or "os error 28" in text:
         return TargetError("no space left on the disk; nothing became visible", hint="free space, then run again")
     if any(mark in text for mark in ("File too large", "os error 27", "Disk quota exceeded", "os error 122")):
-        return TargetError(f"a file is larger than the system allows: {first}", hint="raise `ulimit -f` or the disk quota")
+        return TargetError(
+            f"a file is larger than the system allows: {first}", hint="raise `ulimit -f` or the disk quota"
+        )
     if any(mark in text for mark in ("Permission denied", "os error 13", "Read-only file system", "os error 30")):
         return TargetError(f"a file cannot be written: {first}", hint="check the permissions of the warehouse")
     if "Not a directory" in text or "os error 20" in text:

@@ -42,5 +42,7 @@ def translated(error: Exception) -> TargetError:
     if "No space left" in text:
         return TargetError("no space left on the disk while keys were compared", hint="free space below .local/")
     if "Out of Memory" in text or "could not allocate" in text.lower():
-        return TargetError(f"keys did not fit into the memory limit: {text}", hint="raise engine.memory_limit of the job")
+        return TargetError(
+            f"keys did not fit into the memory limit: {text}", hint="raise engine.memory_limit of the job"
+        )
     return TargetError(f"comparing keys failed: {text}")
