@@ -17,11 +17,9 @@ from dativo.sources.jsonl_record import JsonRecord, RecordReader
 from dativo.sources.protocol import FAULT, ROW, TEXT
 
 # When more than one line in so many is not proven, the layout is taught by some of them.
-_TEACH_SHARE = 16
+_TEACH_SHARE = 64
 _TEACH_LINES = 256
 SHOWN_TEXT = 1 << 16
-# An expression longer than this takes longer to compile than it saves.
-_MAX_PATTERN = 400_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,7 +71,7 @@ def proven_by(layout: Layout, lines: pl.Series) -> pl.Series:
 
 
 def _proven(lines: pl.Series, pattern: LinePattern | None) -> pl.Series:
-    if pattern is None or len(pattern.line) > _MAX_PATTERN:
+    if pattern is None:
         return _none_of(lines)
     return lines.str.contains(pattern.line).fill_null(False)
 

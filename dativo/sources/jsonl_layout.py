@@ -22,6 +22,9 @@ from dativo.sources.jsonl_record import Number
 
 MAX_DEPTH = 12
 MAX_KEYS = 2_000
+# Beyond these an expression takes longer than reading line by line.
+MAX_CLOSURES = 6_000
+MAX_LENGTH = 400_000
 
 _ESCAPE = (
     r'\\(?:["\\/bfnrt]|u(?:[0-9a-ceA-CEfF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}'
@@ -36,12 +39,16 @@ _IS_WHOLE = re.compile(_WHOLE)
 
 @dataclass(slots=True)
 class _Shape:
-    """What was seen in one place: an object with these members, an array with such items, a number that needs care."""
+    """What was seen in one place: an object with these members, an array with such items, a number that needs care.
+
+    `optional` tells of a member that some of the objects do not have.
+    """
 
     members: dict[str, _Shape] = field(default_factory=dict)
     is_object: bool = False
     item: _Shape | None = None
     careful_numbers: bool = False
+    optional: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,7 +69,7 @@ class Layout:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._shape = _Shape(is_object=True)
+        self._shape = _Shape()
         self._pattern: LinePattern | None = None
         self._keys = 0
 
@@ -73,7 +80,7 @@ class Layout:
 
     @property
     def pattern(self) -> LinePattern | None:
-        """What proves a line; None as long as nothing was learned."""
+        """What proves a line; None when nothing was learned, or too much for an expression to be of use."""
         return self._pattern
 
     def learn(self, objects: Iterable[dict[str, Any]]) -> bool:
@@ -82,8 +89,10 @@ class Layout:
             grown = False
             for value in objects:
                 grown |= self._take(self._shape, value, 0)
-            if grown or self._pattern is None:
-                self._pattern = _pattern(self._shape)
+            if grown:
+                small = _closures(self._shape) <= MAX_CLOSURES
+                found = _pattern(self._shape) if small else None
+                self._pattern = found if found is not None and len(found.line) <= MAX_LENGTH else None
             return grown
 
     def _take(self, shape: _Shape, value: Any, depth: int) -> bool:
@@ -95,9 +104,7 @@ class Layout:
         if depth >= MAX_DEPTH:
             return False
         if isinstance(value, dict):
-            grown = self._take_members(shape, value, depth)
-            new, shape.is_object = not shape.is_object, True
-            return grown or new
+            return self._take_members(shape, value, depth)
         if isinstance(value, list):
             new = shape.item is None
             shape.item = item = shape.item or _Shape()
@@ -107,21 +114,40 @@ class Layout:
         return False
 
     def _take_members(self, shape: _Shape, value: dict[str, Any], depth: int) -> bool:
-        grown, order, place = False, list(shape.members), 0
+        """Puts each new key behind the one that stands before it in the value."""
+        places = {key: place for place, key in enumerate(shape.members, 1)}
+        new: dict[int, list[str]] = {}
+        place = 0
         for key in value:
-            if key in shape.members:
-                place = order.index(key) + 1
+            if key in places:
+                place = places[key]
             elif self._keys < MAX_KEYS or depth == 0:
-                order.insert(place, key)
-                shape.members[key] = _Shape()
+                new.setdefault(place, []).append(key)
                 self._keys += 1
-                place, grown = place + 1, True
-        if grown:
-            shape.members = {key: shape.members[key] for key in order}
-        for key, inner in value.items():
-            if key in shape.members:
-                grown |= self._take(shape.members[key], inner, depth + 1)
+        grown = bool(new) or not shape.is_object
+        if new:
+            kept = ["", *shape.members]
+            order = (key for at, old in enumerate(kept) for key in (*([old] if at else []), *new.get(at, ())))
+            shape.members = {key: shape.members.get(key) or _Shape(optional=shape.is_object) for key in order}
+        for key, member in shape.members.items():
+            if key in value:
+                grown |= self._take(member, value[key], depth + 1)
+            elif not member.optional:
+                member.optional = grown = True
+        shape.is_object = True
         return grown
+
+
+def _closures(shape: _Shape) -> int:
+    """How many places an expression for the shape may be in at once, summed up over its members.
+
+    From a member on, any of the optional ones that follow may come next; many of them in a row overwhelm the automaton.
+    """
+    total = following = 0
+    for member in reversed(shape.members.values()):
+        total += 1 + following + _closures(member)
+        following = following + 1 if member.optional else 0
+    return total + (_closures(shape.item) if shape.item is not None else 0)
 
 
 def _pattern(shape: _Shape) -> LinePattern:
@@ -145,7 +171,7 @@ def _pattern(shape: _Shape) -> LinePattern:
 
 
 def _member(key: str, shape: _Shape) -> str:
-    return rf"(?:,? *{_key(key)} *: *{_value(shape)} *)?"
+    return rf"(?:,? *{_key(key)} *: *{_value(shape)} *)" + ("?" if shape.optional else "")
 
 
 def _key(key: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,14 +41,14 @@ class RecordReader:
     """Reads lines one by one; not to be shared between threads."""
 
     def __init__(self) -> None:
-        self.repeated: str | None = None
+        self.repeated: list[str] = []
         self.decoder = json.JSONDecoder(
             object_pairs_hook=self._object, parse_float=Number, parse_int=Number, parse_constant=_no_number
         )
 
     def read(self, line: str | bytes) -> JsonRecord:
         """The record of a line without its break; bytes are a line that is not UTF-8."""
-        self.repeated = None
+        self.repeated.clear()
         record = JsonRecord()
         text = line if isinstance(line, str) else line.decode(errors="surrogateescape")
         try:
@@ -57,8 +58,8 @@ class RecordReader:
             record.fault = f"not_json: {error.msg} (character {error.pos + 1})"
         except RecursionError:
             record.fault = "not_json: nested too deeply"
-        if self.repeated is not None and not record.fault:
-            record.fault = f"duplicate_key: '{_storable(self.repeated)}' stands twice in one object"
+        if self.repeated and not record.fault:
+            record.fault = f"duplicate_key: '{_storable(self.repeated[0])}' stands twice in one object"
         if isinstance(line, bytes):
             record.fault = "encoding: bytes that are not UTF-8"
         elif "\0" in text:
@@ -73,8 +74,8 @@ class RecordReader:
             values = self.decoder.decode(text)
         except (json.JSONDecodeError, RecursionError):
             return False
-        if self.repeated is not None or not isinstance(values, dict):
-            self.repeated = None
+        if self.repeated or not isinstance(values, dict):
+            self.repeated.clear()
             return False
         fields: dict[str, str | None] = {}
         for key, value in values.items():
@@ -99,7 +100,7 @@ class RecordReader:
             return
         for key, value, raw in self._members(text, start):
             if key in record.fields:
-                self.repeated = key
+                self.repeated.append(key)
             written = _written(value, raw)
             record.values[key] = value
             record.fields[key] = storable = None if written is None else _storable(written)
@@ -132,8 +133,7 @@ class RecordReader:
         """An object inside a value."""
         found = dict(pairs)
         if len(found) != len(pairs):
-            seen: set[str] = set()
-            self.repeated = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            self.repeated += [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
         return found
 
 

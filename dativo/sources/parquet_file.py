@@ -114,7 +114,7 @@ def _uuids(file: LocalFile) -> frozenset[str]:
     from pyarrow.lib import ArrowException
 
     try:
-        schema = pq.ParquetFile(file.path).schema
+        schema = pq.ParquetFile(file.path).schema  # type: ignore[no-untyped-call]
     except (ArrowException, OSError):
         return frozenset()
     columns = [schema.column(i) for i in range(len(schema))]
