@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,7 +65,8 @@ def scan(files: Sequence[TextFile], schema: dict[str, pl.DataType], meter: Meter
     ) -> Iterator[pl.DataFrame]:
         left = min((n for n in (n_rows, limit) if n is not None), default=None)
         workers = 1 if left is not None else min(max(pl.thread_pool_size(), 1), 8)
-        with ThreadPoolExecutor(workers, thread_name_prefix="dativo-read") as pool:
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="dativo-read")
+        try:
             for file in files:
                 if left is not None and left <= 0:
                     break
@@ -78,14 +79,16 @@ def scan(files: Sequence[TextFile], schema: dict[str, pl.DataType], meter: Meter
                     yield frame if predicate is None else frame.filter(predicate)
                     if left is not None and left <= 0:
                         break
+        finally:
+            # The engine may drop this in any thread, one of the pool's included: waiting for them could wait for itself.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     return register_io_source(generate, schema=schema, is_pure=True)
 
 
 def _records(file: TextFile, pool: ThreadPoolExecutor, workers: int, size: int, meter: Meter) -> Iterator[pl.DataFrame]:
     """The frames of one file in order, ROW counted through the file from 1."""
-    descriptor = _opened(file.file) if file.plain else -1
-    blocks = _plain_blocks(file, descriptor, size) if file.plain else _stream_blocks(file, size)
+    blocks = _plain_blocks(file, _Descriptor(file.file), size) if file.plain else _stream_blocks(file, size)
     ahead: deque[tuple[Block, bool, Future[tuple[bytes, Parsed]]]] = deque()
     done, rest = 0, b""
     exhausted = False
@@ -118,9 +121,6 @@ def _records(file: TextFile, pool: ThreadPoolExecutor, workers: int, size: int, 
     finally:
         for _, _, future in ahead:
             future.cancel()
-        wait([future for _, _, future in ahead])
-        if descriptor >= 0:
-            os.close(descriptor)
     if not file.plain:
         meter.bytes += file.file.size
 
@@ -141,22 +141,32 @@ def _stop_when_asked(meter: Meter) -> None:
         raise Interrupted("stopped while reading; nothing was committed")
 
 
-def _opened(file: LocalFile) -> int:
-    try:
-        return os.open(file.path, os.O_RDONLY)
-    except OSError as error:
-        raise SourceError(f"'{file.name}' cannot be read: {error.strerror}") from None
+class _Descriptor:
+    """A file that is open for reading until the last block that reads it is done."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, file: LocalFile) -> None:
+        self.number = -1
+        try:
+            self.number = os.open(file.path, os.O_RDONLY)
+        except OSError as error:
+            raise SourceError(f"'{file.name}' cannot be read: {error.strerror}") from None
+
+    def __del__(self) -> None:
+        if self.number >= 0:
+            os.close(self.number)
 
 
-def _plain_blocks(file: TextFile, descriptor: int, size: int) -> Iterator[tuple[Block, bool]]:
+def _plain_blocks(file: TextFile, descriptor: _Descriptor, size: int) -> Iterator[tuple[Block, bool]]:
     """Blocks of a file that is read in place, each ending with a line break; and whether it is the file's last."""
-    total = os.fstat(descriptor).st_size
+    total = os.fstat(descriptor.number).st_size
     start = file.start
     while start < total:
-        end = _block_end(descriptor, start, start + size, total, file)
+        end = _block_end(descriptor.number, start, start + size, total, file)
 
         def read(start: int = start, end: int = end) -> bytes:
-            return _read_range(descriptor, start, end, file.file.name)
+            return _read_range(descriptor.number, start, end, file.file.name)
 
         yield read, end >= total
         start = end

@@ -85,16 +85,9 @@ class CsvSource:
 
     def open(self, file: LocalFile, stream: StreamConfig) -> _Opened:
         """The file with its header; SourceError when it is empty or the header cannot be read."""
-        delimiter = self.options.delimiter
-        dialect = Dialect(delimiter if len(delimiter) == 1 else _SUBSTITUTES[0], self.options.quote_char)
-
-        def pieces() -> Iterator[bytes]:
-            for piece in utf8_pieces(file, self.options.compression, self.options.encoding, 1 << 16):
-                yield piece if len(delimiter) == 1 else piece.replace(delimiter.encode(), dialect.delimiter.encode())
-
         header = read_header(
-            pieces,
-            dialect,
+            partial(utf8_pieces, file, self.options.compression, self.options.encoding, 1 << 16),
+            Dialect(self.options.delimiter, self.options.quote_char),
             file.name,
             has_header=self.options.has_header,
             skip_rows=self.options.skip_rows,

@@ -17,7 +17,10 @@ TAIL = "quote: text follows a closing quote"
 
 @dataclass(slots=True, frozen=True)
 class Dialect:
-    """Delimiter (one character) and quote character (None: no quoting) of the text being read."""
+    """Delimiter and quote character (None: no quoting) of the text being read.
+
+    Records are read with any delimiter, the expressions for blocks are for one character.
+    """
 
     delimiter: str
     quote: str | None
@@ -124,4 +127,5 @@ def _patterns(dialect: Dialect) -> tuple[re.Pattern[str], re.Pattern[str]]:
     assert dialect.quote is not None
     q, d = re.escape(dialect.quote), re.escape(dialect.delimiter)
     # Possessive: a field of megabytes is read once, not tried again from every place.
-    return re.compile(f"((?:[^{q}]++|{q}{q})*+){q}", re.DOTALL), re.compile(f"[^{d}]*+", re.DOTALL)
+    plain = f"[^{d}]*+" if len(dialect.delimiter) == 1 else f"(?:(?!{d}).)*+"
+    return re.compile(f"((?:[^{q}]++|{q}{q})*+){q}", re.DOTALL), re.compile(plain, re.DOTALL)
