@@ -10,6 +10,8 @@ from dativo.sources.column_names import usable
 from dativo.sources.csv_record import Dialect, Record, read_record, resume_record
 
 MAX_HEADER = 16 << 20
+# How much of a file is looked through for the end of a quote in the header.
+MAX_OPEN = 1 << 20
 RESERVED = "__dativo_"
 
 
@@ -60,12 +62,12 @@ def read_header(
 
 def _first_record(head: _Head, text: str, dialect: Dialect) -> Record:
     """The record that begins with a line, with the further lines that belong to it."""
-    record = read_record(text, dialect)
+    record, begun = read_record(text, dialect), head.position
     while record.open and not record.fault:
         number, parts = len(record.fields) - 1, [record.fields[-1] or ""]
         closed = None
         while closed is None:
-            more = head.line() if head.position < MAX_HEADER else None
+            more = head.line() if head.position - begun < MAX_OPEN else None
             if more is None:
                 raise SourceError(
                     f"the header of '{head.name}' opens a quote that does not end", hint="check the option 'quote_char'"
