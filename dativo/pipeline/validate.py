@@ -113,7 +113,7 @@ class _Reader:
         if job is None:
             return
         self.jobs.append(job)
-        self.r.problems.found += connectors.check_options(job).found
+        self.r.problems.extend(connectors.check_options(job).found)
         self.r.problems.extend(unbuilt_treatments(job))
         for error in unbuilt(job):
             found = error.problems()[0]

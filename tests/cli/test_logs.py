@@ -30,7 +30,7 @@ def test_each_line_of_the_log_is_an_object_with_the_fields_that_collectors_need(
     found = records(dativo("sync", "people", "--log-format", "json", code=1))
     for record in found:
         assert {k: type(record.get(k)) for k in REQUIRED} == REQUIRED
-    assert [r["event_type"] for r in found] == ["job_started", "commit_success", "job_finished"]
+    assert [r["event_type"] for r in found] == ["job_started", "extraction_started", "commit_success", "job_finished"]
     assert {r["job_name"] for r in found} == {"people"} and {r["tenant_id"] for r in found} == {"acme"}
     finished = found[-1]
     assert finished["total_records"] == 5 and finished["valid_records"] == 3 and finished["exit_code"] == 1
@@ -41,8 +41,8 @@ def test_each_line_of_the_log_is_an_object_with_the_fields_that_collectors_need(
 @pytest.mark.parametrize(
     ("level", "events"),
     [
-        ("debug", {"job_started", "phase_started", "job_error", "job_finished"}),
-        ("INFO", {"job_started", "job_error", "job_finished"}),
+        ("debug", {"job_started", "extraction_started", "phase_started", "job_error", "job_finished"}),
+        ("INFO", {"job_started", "extraction_started", "job_error", "job_finished"}),
         ("WARNING", {"job_error"}),
         ("error", {"job_error"}),
         ("critical", set()),
