@@ -20,6 +20,7 @@ import typer
 from typer import _click as click
 from typer.core import TyperGroup
 
+from dativo.cli.masking import forget
 from dativo.errors import DativoError, Interrupted, nearest
 
 
@@ -141,6 +142,7 @@ def _asked_to_stop(number: int, frame: object) -> NoReturn:
 
 def _run(arguments: list[str], debug: bool) -> int:
     """Carries out a command and gives the exit code. Typer's own way to do so has other codes for an early end."""
+    forget()
     try:
         command = typer.main.get_command(app)
         with command.make_context("dativo", arguments) as ctx:
@@ -179,10 +181,9 @@ def _unread(code: int) -> int:
 
 def _tell(error: BaseException, debug: bool) -> None:
     from dativo.cli.console import say
-    from dativo.observe.redact import redactor
 
     text = "".join(traceback.format_exception(error)) if debug else _told(error)
-    say(redactor().mask(text.rstrip("\n")))
+    say(text.rstrip("\n"))
 
 
 def _told(error: BaseException) -> str:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dativo.cli.masking import masked, masked_values
 from dativo.errors import Problem
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _console(*, stderr: bool) -> Console:
         def print(self, *objects: Any, **options: Any) -> None:
             # A sentence is broken by the terminal itself: a path that is copied from it stays one path.
             options.setdefault("soft_wrap", all(isinstance(o, str) for o in objects))
-            super().print(*objects, **options)
+            super().print(*(masked(o) if isinstance(o, str) else o for o in objects), **options)
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more")
@@ -75,7 +76,7 @@ class DataOut(io.RawIOBase):
 def say(text: str = "") -> None:
     """A line for the person, on standard error; nothing where nobody reads it any more."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"{safe(text)}\n")
+        sys.stderr.write(f"{safe(masked(text))}\n")
         sys.stderr.flush()
 
 
@@ -85,11 +86,13 @@ def show_problems(problems: Iterable[Problem]) -> None:
         say(problem.render())
 
 
-def print_json(value: Any) -> None:
-    """A value as JSON on standard output."""
+def print_json(value: Any, *, data: bool = False) -> None:
+    """A value as JSON on standard output; with `data` nothing in it is masked, because it holds rows."""
     import msgspec
 
-    print_json_text(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    plain = msgspec.to_builtins(value)
+    plain = plain if data else masked_values(plain)
+    print_json_text(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False, default=str))
 
 
 def print_json_text(text: str) -> None:

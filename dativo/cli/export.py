@@ -8,6 +8,7 @@ from typing import IO, Annotated, Literal, cast
 import typer
 
 from dativo.cli.choices import AsJson, ShowPii, Stream, command
+from dativo.cli.masking import remember
 
 app = command()
 
@@ -41,6 +42,7 @@ def export(
     if out is None and (format == "parquet" or as_json):
         raise typer.BadParameter("name a file with --out", param_hint="--out")
     resolved, chosen = find_table(job)
+    remember(resolved)
     done = write(
         resolved,
         format=format,

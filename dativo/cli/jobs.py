@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dativo import ConfigError, Problem, ResolvedJob, find_jobs, load_jobs
 from dativo.cli.console import show_problems
+from dativo.cli.masking import remember
 from dativo.errors import listed
 
 
@@ -16,4 +17,5 @@ def one_job(name: str) -> ResolvedJob:
     if not good:
         raise ConfigError(problems)
     show_problems(p for p in problems if p.severity == "warning" and p.code != "env_missing")
+    remember(good[0])
     return good[0]

@@ -71,7 +71,7 @@ def _json(found: Preview) -> None:
         "rows": [json.loads(line) for line in found.lines("jsonl")],
         "rejects": found.rejects.to_dicts(),
     }
-    print_json(document)
+    print_json(document, data=True)
 
 
 def _lines(found: Preview, format: Literal["csv", "markdown-kv"]) -> None:

@@ -68,7 +68,7 @@ def show(
 
     found = show_rejects(one_job(job), stream=stream, run=run, rule=rule, column=column, limit=limit, show_pii=show_pii)
     if as_json or format == "json":
-        print_json({"version": 1, "violations": found.to_dicts()})
+        print_json({"version": 1, "violations": found.to_dicts()}, data=True)
     elif format == "csv":
         print_data(found.write_csv().removesuffix("\n"))
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dativo import DativoError, Problem, Receipt, ResolvedJob, load_jobs, sync
 from dativo.cli.console import out, print_json, say
+from dativo.cli.masking import remember
 from dativo.cli.summary import opening, results, what_next
 from dativo.cli.telling import Teller
 from dativo.receipt import as_builtins
@@ -40,6 +41,8 @@ def run_files(files: Sequence[Path], wishes: Wishes, warnings: Sequence[str] = (
     for text in warnings:
         teller.warning("secrets_warning", text)
     jobs, problems = load_jobs(files, mode=wishes.mode)  # type: ignore[arg-type]
+    for job in jobs:
+        remember(job)
     broken = [p for p in problems if p.severity == "error"]
     teller.problems(p for p in problems if p.code != "env_missing")
     _check_tenants(jobs, wishes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dativo.cli.choices import AsJson, ShowPii, Stream, command
+from dativo.cli.masking import remember
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +33,7 @@ def show(
     from dativo.cli.console import out
 
     job, chosen = find_table(table)
+    remember(job)
     found = show_table(job, stream=stream or chosen.name, rows=rows, show_pii=show_pii)
     if as_json:
         _json(found)
@@ -47,7 +49,9 @@ def _json(found: Shown) -> None:
 
     rows = [json.loads(line) for line in found.lines("jsonl")]
     runs = [as_builtins(r) for r in found.runs]
-    print_json({"version": 1, "table": found.facts, "masked": list(found.masked), "rows": rows, "runs": runs})
+    print_json(
+        {"version": 1, "table": found.facts, "masked": list(found.masked), "rows": rows, "runs": runs}, data=True
+    )
 
 
 def _text(found: Shown, console: Console) -> None:

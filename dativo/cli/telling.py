@@ -11,7 +11,6 @@ from dativo.cli.console import err, plural, say, show_problems
 from dativo.observe.listener import Several, Silence
 from dativo.observe.logs import JsonLog
 from dativo.observe.progress import BarProgress, LineProgress
-from dativo.observe.redact import redactor
 
 
 class Interruptions(Silence):
@@ -71,7 +70,7 @@ class Teller:
     def error(self, job: ResolvedJob, error: DativoError) -> None:
         """Why a job did not run."""
         if self._log is None:
-            say(redactor(job).mask(error.render()))
+            say(error.render())
             return
         log = JsonLog(job, sys.stderr)
         for problem in error.problems():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from dativo.cli.choices import AsJson, Mode, command
+from dativo.cli.masking import masked
 
 if TYPE_CHECKING:
     from dativo import Problem, Validation
@@ -54,7 +55,7 @@ def _text(found: Validation) -> None:
     from dativo.cli.console import plural, safe
 
     for problem in found.problems:
-        sys.stdout.write(safe(problem.render()) + "\n")
+        sys.stdout.write(safe(masked(problem.render())) + "\n")
     kinds = ", ".join(plural(n, k) for k, n in found.kinds.items())
     counts = (
         f"{plural(found.errors, 'error')}, {plural(found.warnings, 'warning')}" if found.problems else "no mistakes"
@@ -68,7 +69,7 @@ def _github(found: Validation) -> None:
         severity = "error" if found.strict else p.severity
         place = f" file={_property(p.mark.file)},line={p.mark.line or 1},col={p.mark.column or 1}" if p.mark else ""
         text = "\n".join(t for t in (f"{p.field}: {p.message}" if p.field else p.message, p.hint) if t)
-        sys.stdout.write(f"::{severity}{place}::{_escaped(text)}\n")
+        sys.stdout.write(f"::{severity}{place}::{_escaped(masked(text))}\n")
 
 
 def _escaped(text: str) -> str:

@@ -39,7 +39,7 @@ class JsonLog:
     def __init__(self, job: ResolvedJob | None, out: TextIO) -> None:
         self._job = job
         self._out = out
-        self._redactor = redactor(job)
+        self._redactor = redactor(*([job] if job is not None else []))
         self._lowest = LEVELS[job.file.logging.level.upper()] if job is not None else 0
 
     def event(self, event_type: str, **fields: Any) -> None:
@@ -48,10 +48,11 @@ class JsonLog:
             return
         caller = _caller()
         job = self._job
+        told = self._redactor.mask_values(self._redacted(fields))
         record = {
             "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "level": level,
-            "message": fields.get("error") or _MESSAGES.get(event_type, event_type.replace("_", " ")),
+            "message": told.get("error") or _MESSAGES.get(event_type, event_type.replace("_", " ")),
             "module": caller.f_globals.get("__name__", ""),
             "function": caller.f_code.co_name,
             "line": caller.f_lineno,
@@ -59,9 +60,9 @@ class JsonLog:
             "job_name": job.name if job is not None else None,
             "event_type": event_type,
             "connector_type": job.source_type if job is not None else None,
-            **self._redacted(fields),
+            **told,
         }
-        text = self._redactor.mask(json.dumps(record, ensure_ascii=False, default=str))
+        text = json.dumps(record, ensure_ascii=False, default=str)
         with contextlib.suppress(OSError, ValueError):
             self._out.write(text + "\n")
             self._out.flush()

@@ -27,7 +27,7 @@ _SHORTEST = 6
 _WORD = re.compile(r"[a-z]{,11}|\d{,7}")
 # What stands in place of a secret, or for none.
 _ORDINARY = ("none", "null", "true", "false", "default")
-_IN_ADDRESS = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
+_IN_ADDRESS = re.compile(r"(://[^/@\s:'\"]*:)([^/@\s'\"]+)@")
 
 
 class Redactor:
@@ -42,16 +42,26 @@ class Redactor:
         for secret in self._secrets:
             for form in {secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]}:
                 text = text.replace(form, REDACTED)
-        return text
+        return _IN_ADDRESS.sub(rf"\1{REDACTED}@", text)
+
+    def mask_values(self, value: Any) -> Any:
+        """A value made of maps, lists and texts with every text masked; numbers stay numbers."""
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, dict):
+            return {self.mask_values(k): self.mask_values(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.mask_values(v) for v in value]
+        return value
 
 
-def redactor(job: ResolvedJob | None = None) -> Redactor:
-    """What masks the secrets of the environment, and of a job: what its connections hold under names of secrets."""
+def redactor(*jobs: ResolvedJob) -> Redactor:
+    """What masks the secrets of the environment, and of jobs: what their connections hold under names of secrets."""
     layers: list[Mapping[str, str]] = [os.environ]
     with contextlib.suppress(ConfigError):
         layers = process_environment().values
     found = [secret for variables in layers for secret in _of_variables(variables)]
-    if job is not None:
+    for job in jobs:
         ordinary = {*_ORDINARY, job.source_type, job.target_type}
         for block in (job.source, job.target, job.file.catalog, job.file.infrastructure):
             found += (s for s in _of_settings(msgspec.to_builtins(block)) if s not in ordinary)
@@ -89,7 +99,7 @@ def _of_settings(value: Any, sensitive: bool = False) -> Iterator[str]:
         for inner in value:
             yield from _of_settings(inner, sensitive)
     elif isinstance(value, str):
-        yield from (p for p in _IN_ADDRESS.findall(value) if len(p) >= _SHORTEST_SECRET)
+        yield from (password for _, password in _IN_ADDRESS.findall(value) if len(password) >= _SHORTEST_SECRET)
         if sensitive and len(value) >= _SHORTEST_SECRET and not _is_file(value):
             yield value
 

@@ -118,7 +118,7 @@ def _rest(job: ResolvedJob, block: dict[str, Any]) -> CatalogSettings:
     properties = {"type": "rest", **{k: str(v) for k, v in block.items()}}
     if job.target.warehouse:
         properties["warehouse"] = job.target.warehouse
-    return CatalogSettings(properties=properties, embedded=False, label=f"rest catalog {uri}")
+    return CatalogSettings(properties=properties, embedded=False, label=f"rest catalog {_without_password(str(uri))}")
 
 
 def _absolute_sqlite(uri: str, root: Path, make: bool) -> str:
