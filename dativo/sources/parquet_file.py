@@ -12,7 +12,7 @@ from dativo.errors import Interrupted, SourceError
 from dativo.sources.column_names import usable
 from dativo.sources.files import LocalFile
 from dativo.sources.parquet_schema import converted
-from dativo.sources.protocol import FAULT, FILE, ROW, TEXT, Meter
+from dativo.sources.protocol import FILE, ROW, Meter
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd", b"PK": "zip"}
 # A file of no more rows and bytes than these is read at once.
@@ -42,44 +42,40 @@ class Footer:
         self, index: int, schema: dict[str, pl.DataType], names: Sequence[str] | None, limit: int | None, meter: Meter
     ) -> Iterator[pl.DataFrame]:
         """The file's rows with some columns of `schema`, in order; SourceError when it is damaged."""
-        wanted = list(schema) if names is None else list(names)
-        # A frame of constants alone, or of nothing, does not have the file's height.
-        height = [] if any(n == ROW or n in self.dtypes for n in wanted) else [ROW]
-        frame = _scan(self.file, self._numbers()).select(
-            self._column(n, index, schema[n]).alias(n) for n in [*wanted, *height]
-        )
-        if limit is not None:
-            frame = frame.head(limit)
+        wanted = {n: schema[n] for n in (schema if names is None else names)}
+        own = {n: dtype for n, dtype in wanted.items() if n in self.dtypes}
         before, read = meter.bytes, 0
         try:
             total = self.rows()
-            if total == 0:
-                meter.bytes += self.file.size
-                return
-            for batch in _collected(frame, whole=total <= SMALL and self.file.size <= SMALL_BYTES):
+            for data in self._data(own, total, limit):
                 if meter.stop.is_set():
                     raise Interrupted("stopped while reading; nothing was committed")
-                read += batch.height
-                meter.rows += batch.height
-                meter.bytes = before + self.file.size * read // total
-                yield batch.drop(height) if height else batch
+                frame = _completed(data, wanted, index, read + 1) if wanted else data
+                read += data.height
+                meter.rows += data.height
+                meter.bytes = before + (self.file.size * read // total if total else self.file.size)
+                yield frame
         except _FOREIGN as error:
-            raise _damaged(self.file, error) from None
+            raise _damaged(self.file, str(error)) from None
+        if limit is None and read != total:
+            raise _damaged(self.file, f"its footer tells of {total} rows, and there are {read}")
 
-    def _numbers(self) -> str:
-        """A name for the row numbers that no column of the file has."""
-        name = ROW
-        while name in self.unusable:
-            name += "_"
-        return name
+    def _data(self, wanted: dict[str, pl.DataType], total: int, limit: int | None) -> Iterator[pl.DataFrame]:
+        """The file's own columns in batches; frames of the right heights where none is wanted."""
+        rows = total if limit is None else min(limit, total)
+        if not wanted:
+            yield from (_height(min(SMALL, rows - start)) for start in range(0, rows, SMALL))
+            return
+        # Rows are numbered afterwards: Polars' own row index makes its reader hold far more of the file in memory.
+        frame = _scan(self.file).select(self._column(n, dtype).alias(n) for n, dtype in wanted.items())
+        if rows < total:
+            frame = frame.head(rows)
+        if total <= SMALL and self.file.size <= SMALL_BYTES:
+            yield frame.collect()
+        else:
+            yield from frame.collect_batches(engine="streaming", maintain_order=True)
 
-    def _column(self, name: str, index: int, dtype: pl.DataType) -> pl.Expr:
-        if name == FILE:
-            return pl.lit(index, dtype=pl.UInt32)
-        if name == ROW:
-            return pl.col(self._numbers()).cast(pl.Int64) + 1
-        if name in (FAULT, TEXT) or name not in self.dtypes:
-            return pl.lit(None, dtype=dtype)
+    def _column(self, name: str, dtype: pl.DataType) -> pl.Expr:
         if name in self.uuids:
             return _uuid(pl.col(name))
         return converted(pl.col(name), self.dtypes[name], dtype)
@@ -96,16 +92,25 @@ def read_footer(file: LocalFile) -> Footer:
     return Footer(file, {n: d for n, d in dtypes.items() if n not in unusable}, uuids, unusable)
 
 
-def _scan(file: LocalFile, row_index: str | None = None) -> pl.LazyFrame:
-    return pl.scan_parquet(file.path, glob=False, hive_partitioning=False, row_index_name=row_index)
+def _scan(file: LocalFile) -> pl.LazyFrame:
+    return pl.scan_parquet(file.path, glob=False, hive_partitioning=False)
 
 
-def _collected(frame: pl.LazyFrame, *, whole: bool) -> Iterator[pl.DataFrame]:
-    """The frame's batches; a small one is one batch, without the streaming engine's start."""
-    if whole:
-        yield frame.collect()
-    else:
-        yield from frame.collect_batches(engine="streaming", maintain_order=True)
+def _completed(data: pl.DataFrame, wanted: dict[str, pl.DataType], index: int, start: int) -> pl.DataFrame:
+    """A batch with all wanted columns: file, row numbers from `start`, and null where the file has no such column."""
+    columns = data.to_dict()
+    for name, dtype in wanted.items():
+        if name == ROW:
+            columns[name] = pl.int_range(start, start + data.height, dtype=pl.Int64, eager=True)
+        elif name not in columns:
+            value = index if name == FILE else None
+            columns[name] = pl.Series([value], dtype=dtype).new_from_index(0, data.height)
+    return pl.DataFrame({name: columns[name] for name in wanted})
+
+
+def _height(rows: int) -> pl.DataFrame:
+    """A frame of so many rows and no columns."""
+    return pl.DataFrame({"": [None]}).clear(rows).drop("")
 
 
 def _uuids(file: LocalFile) -> frozenset[str]:
@@ -134,7 +139,7 @@ def _no_parquet(file: LocalFile, error: BaseException) -> SourceError:
     packed = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
     if start in (b"PAR1", b"PARE"):
         return SourceError(
-            f"'{file.name}' cannot be read as Parquet: {_said(error)}",
+            f"'{file.name}' cannot be read as Parquet: {_first_line(str(error))}",
             hint="was it written to its end? Fetch it again; if it is whole, write the column named above as another type",
         )
     if packed is not None:
@@ -146,7 +151,7 @@ def _no_parquet(file: LocalFile, error: BaseException) -> SourceError:
     return SourceError(f"'{file.name}' {what}", hint="Parquet files begin and end with PAR1; is it CSV or JSON lines?")
 
 
-def _damaged(file: LocalFile, error: BaseException) -> SourceError:
+def _damaged(file: LocalFile, said: str) -> SourceError:
     try:
         status = file.path.stat()
         changed = (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns)
@@ -156,10 +161,9 @@ def _damaged(file: LocalFile, error: BaseException) -> SourceError:
         return SourceError(
             f"'{file.name}' changed while it was read; nothing was committed", hint="run again when it is complete"
         )
-    return SourceError(f"'{file.name}' is damaged: {_said(error)}", hint="fetch the file again")
+    return SourceError(f"'{file.name}' is damaged: {_first_line(said)}", hint="fetch the file again")
 
 
-def _said(error: BaseException) -> str:
+def _first_line(said: str) -> str:
     """What Polars says, its first line without its own preface."""
-    text = str(error).strip().splitlines()
-    return text[0].removeprefix("parquet: ") if text else type(error).__name__
+    return (said.strip().splitlines() or ["no reason given"])[0].removeprefix("parquet: ")
