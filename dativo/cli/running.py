@@ -101,6 +101,8 @@ class _Runs:
         else:
             self.receipts.append(receipt)
             self.codes.append(receipt.exit_code)
+        finally:
+            self.teller.close()
 
 
 def _show(receipts: list[Receipt], problems: list[Problem], code: int, wishes: Wishes) -> None:

@@ -45,6 +45,7 @@ class Teller:
     def __init__(self, *, json_logs: bool, progress: str) -> None:
         self._log = JsonLog(None, sys.stderr) if json_logs else None
         self._progress = progress
+        self._bar: BarProgress | None = None
         self.interruptions = Interruptions()
 
     @property
@@ -83,6 +84,11 @@ class Teller:
         else:
             self._log.event("interrupted")
 
+    def close(self) -> None:
+        """Leaves the terminal as it was, however a run ended."""
+        if self._bar is not None:
+            self._bar.close()
+
     def listener(self, job: ResolvedJob, *, opening: bool) -> Listener:
         """What hears of a job's run; with `opening` it goes on from the opening lines."""
         listeners: list[Listener] = [self.interruptions]
@@ -94,7 +100,8 @@ class Teller:
         if progress == "auto":
             progress = "bar" if sys.stderr.isatty() and self._log is None else "none"
         if progress == "bar":
-            listeners.append(BarProgress(err()))
+            self._bar = BarProgress(err())
+            listeners.append(self._bar)
         elif progress in ("log", "json"):
             listeners.append(LineProgress(sys.stderr, as_json=progress == "json"))
         return Several(*listeners)

@@ -62,7 +62,7 @@ class JsonLog:
             "connector_type": job.source_type if job is not None else None,
             **told,
         }
-        text = json.dumps(record, ensure_ascii=False, default=str)
+        text = json.dumps(record, ensure_ascii=self._out.isatty(), default=str)
         with contextlib.suppress(OSError, ValueError):
             self._out.write(text + "\n")
             self._out.flush()

@@ -23,23 +23,26 @@ def stopping(phase: str) -> str:
 
 
 class BarProgress:
-    """One bar a stream, drawn by rich; gone when the run ends."""
+    """One bar a stream, drawn by rich; gone when the run ends, or when it was asked to stop."""
 
     def __init__(self, console: Console) -> None:
         self._progress: Progress = _bar(console)
         self._task: TaskID | None = None
         self._stream = self._phase = ""
         self._meter = Meter()
-        self._started = False
+        self._started = self._stopping = False
 
     def event(self, event_type: str, **fields: Any) -> None:
         if event_type == "interrupting":
+            # Whoever is killed now must not leave a terminal without a cursor.
+            self._stopping = True
+            self.close()
             self._progress.console.print(stopping(self._phase))
         elif event_type == "job_finished":
             self.close()
 
     def phase(self, stream: str, phase: str, meter: Meter) -> None:
-        if not self._started:
+        if not self._started and not self._stopping:
             self._progress.start()
             self._started = True
         if self._task is not None and stream != self._stream:

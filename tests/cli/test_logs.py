@@ -8,8 +8,11 @@ import re
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from dativo.observe.logs import JsonLog
+from dativo.observe.progress import BarProgress
+from dativo.sources.protocol import Meter
 from tests.cli.conftest import Answer, Dativo, people
 from tests.project import Project
 
@@ -127,6 +130,32 @@ def test_a_bar_is_gone_when_the_run_ends(project: Project, dativo: Dativo) -> No
     assert answer.err.rstrip().endswith("\x1b[?25h\r\x1b[1A\x1b[2K") or answer.err.rindex(
         "\x1b[?25h"
     ) > answer.err.rindex("\x1b[?25l")
+
+
+@pytest.mark.parametrize("phase", ["loading", "committing"])
+def test_a_bar_gives_the_terminal_back_at_once_when_the_run_is_to_stop(phase: str) -> None:
+    out = io.StringIO()
+    bar = BarProgress(Console(file=out, force_terminal=True, width=100))
+    bar.phase("people", phase, Meter(total_bytes=100))
+    assert out.getvalue().count("\x1b[?25l") == 1
+    bar.event("interrupting")
+    bar.phase("people", "committing", Meter())
+    bar.tick()
+    text = out.getvalue()
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1
+    assert ("the commit is on its way" if phase == "committing" else "nothing of this stream will be committed") in text
+
+
+def test_a_log_on_a_terminal_moves_nothing_there(project: Project) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    people(project)
+    out = Terminal()
+    JsonLog(project.load("people"), out).event("job_error", error="red \x1b[31m \x9b2J \u202e")
+    assert not any(c in out.getvalue() for c in "\x1b\x9b\u202e")
+    assert json.loads(out.getvalue())["message"] == "red \x1b[31m \x9b2J \u202e"
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [(None, True), ("1", False)])
