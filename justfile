@@ -17,7 +17,7 @@ dativo *arguments:
 
 # Run all tests; what they need is installed and started by themselves.
 test *arguments:
-    pytest {{ arguments }}
+    pytest -n 2 --dist loadfile {{ arguments }}
 
 # Run the tests that need no server and take less than a minute.
 test-quick *arguments:
