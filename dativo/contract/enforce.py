@@ -18,11 +18,12 @@ import polars as pl
 from dativo.config.asset import Asset, Field
 from dativo.config.job import ValidationMode
 from dativo.contract.cast import from_text, is_given, lanes
+from dativo.contract.columns import match_columns, report_columns
 from dativo.contract.dtypes import polars_type
 from dativo.contract.rules import MISMATCH, MISSING, default_literal, value_rules
 from dativo.contract.shown import as_text, plain
 from dativo.contract.text import TextRules
-from dativo.errors import ContractError, SourceError, listed, nearest
+from dativo.errors import SourceError
 
 BAD = "__dativo_bad"
 _VALUE = "__dativo_value_"
@@ -150,9 +151,9 @@ def enforce(
     found broken by other means: column, rule, and where. Raises SourceError when no column of the contract is in the
     source, ContractError when a required one is missing and the mode loads no such rows.
     """
-    matched = _match(asset, columns)
+    matched = match_columns(asset, columns)
     extra = tuple(c for c in columns if c not in {s for s in matched.values() if s})
-    notes = _report_columns(asset, matched, extra, columns, mode)
+    notes = report_columns(asset, matched, extra, columns, mode)
     values = _Values(rules, dtypes)
     flags: list[tuple[str, str, pl.Expr, pl.Expr]] = []
     for entry in asset.fields:
@@ -169,45 +170,6 @@ def enforce(
     bad = pl.any_horizontal(fault, *_merged_flags(asset, flags)).fill_null(False)
     out = values.laid_on(frame).with_columns(bad.alias(BAD))
     return Enforced(out, asset, mode, provenance, tuple(columns), extra, flags, notes, dtypes or {})
-
-
-def _match(asset: Asset, columns: Sequence[str]) -> dict[str, str | None]:
-    """The source column of each contract column: the same name, or the same but for white space around it."""
-    stripped = {c.strip(): c for c in reversed(columns)}
-    return {
-        f.name: f.source_name if f.source_name in columns else stripped.get(f.source_name.strip()) for f in asset.fields
-    }
-
-
-def _report_columns(
-    asset: Asset, matched: dict[str, str | None], extra: tuple[str, ...], columns: Sequence[str], mode: ValidationMode
-) -> list[str]:
-    absent = [f for f in asset.fields if matched[f.name] is None]
-    if len(absent) == len(asset.fields):
-        raise SourceError(
-            f"none of the {len(asset.fields)} columns of {asset.label} is in the source",
-            hint=f"the source has: {listed(columns)}\nthe contract wants: {listed(f.source_name for f in asset.fields)}\n"
-            "check the delimiter, the header, and `physicalName` in the contract",
-        )
-
-    def near(entry: Field) -> str:
-        guess = nearest(entry.source_name, extra)
-        return f" (the source has '{guess}': is it meant?)" if guess else ""
-
-    required = [f for f in absent if f.required and f.default is None]
-    if required and mode != "warn":
-        raise ContractError(
-            f"the source lacks {'a required column' if len(required) == 1 else 'required columns'} of {asset.label}: "
-            + ", ".join(f"'{f.source_name}'{near(f)}" for f in required),
-            hint=f"the source has: {listed(columns)}\nmap a column with `physicalName`, or make it not required",
-        )
-    notes = [f"the source lacks '{f.source_name}'{near(f)}: it is loaded as {'its default' if f.default is not None else 'null'}"
-             for f in absent]  # fmt: skip
-    if extra:
-        fate = "kept as text" if mode == "warn" else "left out"
-        noun = "column that is" if len(extra) == 1 else "columns that are"
-        notes.append(f"{len(extra)} {noun} not in the contract {fate}: {listed(extra)}")
-    return notes
 
 
 class _Values:
@@ -247,7 +209,9 @@ class _Values:
 
     def text(self, entry: Field, raw: pl.Expr, name: str) -> None:
         nulls = entry.null_values if entry.null_values is not None else self.rules.nulls
-        text = pl.when(~raw.is_in(list(nulls))).then(raw) if nulls and _means_something(entry, nulls, self.rules) else raw
+        text = (
+            pl.when(~raw.is_in(list(nulls))).then(raw) if nulls and _means_something(entry, nulls, self.rules) else raw
+        )
         fast, careful = lanes(entry, text, self.rules)
         self.first.append(fast.alias(name))
         if careful is not None:
@@ -261,7 +225,8 @@ class _Values:
         if value is None:
             raise SourceError(
                 f"the source's column '{source}' is {dtype}, which cannot become {entry.type_text()}",
-                hint=f"change the type of '{entry.name}' in the contract", mark=entry.mark,
+                hint=f"change the type of '{entry.name}' in the contract",
+                mark=entry.mark,
             )
         return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -26,7 +27,9 @@ def value_rules(field: Field, value: pl.Expr) -> Iterator[tuple[str, pl.Expr]]:
         yield "pattern", ~value.str.contains(field.pattern)
     if field.minimum is not None:
         low = pl.lit(_literal(field, field.minimum, "minimum"), dtype=polars_type(field))
-        yield "minimum", (value <= low) if field.minimum_exclusive else (value < low)
+        below = (value <= low) if field.minimum_exclusive else (value < low)
+        # Polars sorts what is no number above all numbers.
+        yield "minimum", below | value.is_nan() if field.kind == "double" else below
     if field.maximum is not None:
         high = pl.lit(_literal(field, field.maximum, "maximum"), dtype=polars_type(field))
         yield "maximum", (value >= high) if field.maximum_exclusive else (value > high)
@@ -43,18 +46,23 @@ def _length(field: Field, value: pl.Expr) -> pl.Expr:
 
 
 def _literal(field: Field, value: Any, rule: str) -> Any:
-    """A bound or an allowed value of the contract as a value of the field's type."""
+    """A bound or an allowed value of the contract as a value of the field's type; times are UTC without a zone."""
     try:
-        return literal(field, value)
+        found = literal(field, value)
     except ValueError as error:
         raise ConfigError(
             [
                 Problem(
-                    str(error), field.mark, f"schema.{field.name}.{rule}",
+                    str(error),
+                    field.mark,
+                    f"schema.{field.name}.{rule}",
                     f"write a value of the column's type ({field.type_text()})",
                 )
             ]
         ) from None
+    if isinstance(found, datetime) and found.tzinfo is not None:
+        return found.astimezone(UTC).replace(tzinfo=None)
+    return found
 
 
 def default_literal(field: Field) -> pl.Expr:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from dativo.config.asset import Field
-from dativo.contract.cast import from_text, in_utc
+from dativo.contract.cast import from_text
 from dativo.contract.dtypes import polars_type
+from dativo.contract.moments import in_utc
 from dativo.contract.shown import as_text
 from dativo.contract.text import TextRules
 
@@ -31,8 +32,6 @@ def from_typed(field: Field, raw: pl.Expr, dtype: pl.DataType, rules: TextRules)
         return _as_number(field, raw, dtype)
     if field.kind in ("date", "timestamp", "timestamptz"):
         return _as_moment(field, raw, dtype, rules)
-    if field.kind == "time" and dtype == pl.Time():
-        return raw
     if field.kind == "boolean" and dtype.is_integer():
         return pl.when(raw == 1).then(pl.lit(True)).when(raw == 0).then(pl.lit(False))
     return _as_nested(field, raw, dtype, rules)
@@ -99,6 +98,8 @@ def _as_moment(field: Field, raw: pl.Expr, dtype: pl.DataType, rules: TextRules)
         utc = in_utc(raw.cast(pl.Datetime("us")), rules)
     elif isinstance(dtype, pl.Datetime):
         micros = raw.dt.cast_time_unit("us")
+        if dtype.time_unit == "ns":
+            micros = pl.when(micros.dt.cast_time_unit("ns") == raw).then(micros)
         if dtype.time_zone is None:
             utc = in_utc(micros, rules)
         else:
