@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -174,14 +175,19 @@ class StreamRun:
         return msgspec.structs.replace(opened.saved.cursor, fingerprint="")
 
     def _phase(self, name: str, work: Callable[[], T]) -> T:
-        self.order.listener.phase(self.stream.name, name, self.meter)
-        return in_background(work, self.order.listener, self.meter)
+        listener = self.order.listener
+        begin = partial(listener.phase, self.stream.name, name, self.meter)
+        return in_background(work, listener, self.meter, begin)
 
     def _decided(self, name: str, work: Callable[[], T]) -> T:
         """A phase that hands something over to the catalog; `undecided` is set until it is known to have failed."""
-        self.undecided = True
+
+        def handed_over() -> T:
+            self.undecided = True
+            return work()
+
         try:
-            return self._phase(name, work)
+            return self._phase(name, handed_over)
         except CommitUnknown:
             raise
         except DativoError:

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,12 @@ def wait_for(process: subprocess.Popen[str], phase: str) -> None:
         if line.startswith("{") and json.loads(line)["phase"] == phase:
             return
     raise AssertionError(f"the run ended, or hung for {LONGEST} s, before it was {phase}: {process.wait()}")
+
+
+def waits_for_its_commit(process: subprocess.Popen[str]) -> None:
+    """Waits until a commit has begun, which somebody keeps from landing."""
+    wait_for(process, "committing")
+    time.sleep(0.5)
 
 
 def files(project: Project, pattern: str) -> list[Path]:
@@ -167,7 +174,7 @@ def sync(project: Project, *names: str) -> Any:
 def test_a_commit_on_its_way_is_waited_for_and_stands(again: Project) -> None:
     with sync(again, "people") as process:
         with held(again):
-            wait_for(process, "committing")
+            waits_for_its_commit(process)
             process.send_signal(signal.SIGINT)
             wait_for(process, "stopping")
         out, err = process.communicate(timeout=60)
@@ -180,7 +187,7 @@ def test_jobs_after_a_commit_that_was_waited_for_do_not_run(again: Project) -> N
     again.job("other", schema_validation_mode="quarantine", target={"write_mode": "append"})
     with sync(again, "people", "other") as process:
         with held(again):
-            wait_for(process, "committing")
+            waits_for_its_commit(process)
             process.send_signal(signal.SIGINT)
             wait_for(process, "stopping")
         out, _ = process.communicate(timeout=60)
@@ -192,7 +199,7 @@ def test_jobs_after_a_commit_that_was_waited_for_do_not_run(again: Project) -> N
 def test_a_second_signal_kills_and_the_table_stays_whole(again: Project) -> None:
     with sync(again, "people") as process:
         with held(again):
-            wait_for(process, "committing")
+            waits_for_its_commit(process)
             process.send_signal(signal.SIGINT)
             wait_for(process, "stopping")
             process.send_signal(signal.SIGINT)
