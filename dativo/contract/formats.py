@@ -25,7 +25,7 @@ _WHOLE = {
     "h": "%b",
     "+": "%Y-%m-%dT%H:%M:%S%.f%#z",
 }
-# How many digits a directive reads: what it may do with, and what it takes where digits follow.
+# How many digits a directive reads: what it may do with, and what it takes where digits stand beside it.
 _DIGITS = {
     **dict.fromkeys("YG", (4, 4)),
     **dict.fromkeys("yCg", (2, 2)),
@@ -62,9 +62,8 @@ def read_format(form: str) -> Format:
     letters = {t[-1] for t in tokens if t.startswith("%")}
     _check(form, letters)
     shape = ""
-    for position, token in enumerate(tokens):
-        following = tokens[position + 1] if position + 1 < len(tokens) else ""
-        shape += _shape(token, digits_follow=following.isdigit() or (_is_number(following)))
+    for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
+        shape += _shape(token, among_digits=_is_number(before) or _is_number(after))
     pattern = "".join("%#z" if t[0] == "%" and t[-1] == "z" else "%6f" if t == "%f" else t for t in tokens)
     return Format(pattern, f"^{shape}$", bool(letters & set("HIMSklsf")), "z" in letters)
 
@@ -95,10 +94,12 @@ def _check(form: str, letters: set[str]) -> None:
 
 
 def _is_number(token: str) -> bool:
-    return token[:1] == "%" and (token[-1] in _DIGITS or (token[-1] == "f" and "." not in token))
+    if token[:1] != "%":
+        return token.isdigit()
+    return token[-1] in _DIGITS or (token[-1] == "f" and "." not in token)
 
 
-def _shape(token: str, *, digits_follow: bool) -> str:
+def _shape(token: str, *, among_digits: bool) -> str:
     """The regular expression of what a token reads."""
     if token[0] != "%":
         return re.escape(token)
@@ -107,10 +108,10 @@ def _shape(token: str, *, digits_follow: bool) -> str:
         return _FRACTIONS[token]
     if letter in _DIGITS:
         least, most = _DIGITS[letter]
-        least = most if digits_follow else least
+        least = most if among_digits else least
         padding = " ?" if letter in "ekl" or "_" in token else ""
         if letter == "S":
-            return rf"{padding}[0-5]\d" if digits_follow else rf"{padding}[0-5]?\d"
+            return rf"{padding}[0-5]\d" if among_digits else rf"{padding}[0-5]?\d"
         return rf"{padding}\d{{{least},{most}}}"
     shapes = {"z": OFFSET, "s": r"-?\d{1,12}", "n": r"\n", "t": r"\t", "%": "%", "p": "(?i:am|pm)", "P": "(?i:am|pm)"}
     return shapes.get(letter, "[A-Za-z]+")

@@ -24,6 +24,7 @@ def value_rules(field: Field, value: pl.Expr) -> Iterator[tuple[str, pl.Expr]]:
         allowed = [e for e in (_literal(field, v, "enum") for v in field.enum) if e is not None]
         yield "enum", ~value.is_in(pl.lit(pl.Series(allowed, dtype=polars_type(field))).implode())
     if field.pattern is not None:
+        _check_pattern(field, field.pattern)
         yield "pattern", ~value.str.contains(field.pattern)
     if field.minimum is not None:
         low = pl.lit(_literal(field, field.minimum, "minimum"), dtype=polars_type(field))
@@ -37,6 +38,23 @@ def value_rules(field: Field, value: pl.Expr) -> Iterator[tuple[str, pl.Expr]]:
         yield "min_length", _length(field, value) < field.min_length
     if field.max_length is not None:
         yield "max_length", _length(field, value) > field.max_length
+
+
+def _check_pattern(field: Field, pattern: str) -> None:
+    try:
+        pl.Series([""]).str.contains(pattern)
+    except pl.exceptions.ComputeError as error:
+        reason = next((line for line in reversed(str(error).splitlines()) if line.startswith("error: ")), "")
+        raise ConfigError(
+            [
+                Problem(
+                    f"'{pattern}' is no regular expression: {reason.removeprefix('error: ') or 'it cannot be used'}",
+                    field.mark,
+                    f"schema.{field.name}.pattern",
+                    "patterns are RE2: no look-around, no backreferences",
+                )
+            ]
+        ) from None
 
 
 def _length(field: Field, value: pl.Expr) -> pl.Expr:
