@@ -49,15 +49,20 @@ def treatments(
         if chosen not in BUILT:
             problems.append(
                 Problem(
-                    f"the treatment '{chosen}' of '{field.name}' is not built yet", field.mark,
-                    f"privacy.{purpose}", f"use one of: {', '.join(BUILT)}", code="unsupported",
+                    f"the treatment '{chosen}' of '{field.name}' is not built yet",
+                    field.mark,
+                    f"privacy.{purpose}",
+                    f"use one of: {', '.join(BUILT)}",
+                    code="unsupported",
                 )
             )
         elif chosen == "partial" and field.kind not in ("string", "json", "uuid") and purpose == "warehouse":
             problems.append(
                 Problem(
-                    f"'{field.name}' is {field.type_text()}: 'partial' keeps part of a text", field.mark,
-                    f"privacy.{purpose}", "use hash, redact or drop",
+                    f"'{field.name}' is {field.type_text()}: 'partial' keeps part of a text",
+                    field.mark,
+                    f"privacy.{purpose}",
+                    "use hash, redact or drop",
                 )
             )
         if chosen != "none":
@@ -68,7 +73,11 @@ def treatments(
 
 
 def _chosen(
-    field: Field, block: Purpose | None, by_class: dict[str, Treatment], default: Treatment, overrides: Mapping[str, str]
+    field: Field,
+    block: Purpose | None,
+    by_class: dict[str, Treatment],
+    default: Treatment,
+    overrides: Mapping[str, str],
 ) -> Treatment:
     if block is not None and field.name in block.columns:
         return block.columns[field.name]

@@ -37,7 +37,7 @@ def treated(field: Field, value: pl.Expr, treatment: Treatment, key: str | None)
         import polars_hash as plh
 
         assert key is not None
-        return plh.concat_str(_text(field, value)).chash.hmac_sha256(key=key)  # type: ignore[attr-defined]
+        return plh.concat_str(_text(field, value)).chash.hmac_sha256(key=key)
     if treatment == "redact":
         if field.kind == "string":
             return pl.when(value.is_not_null()).then(pl.lit(REDACTED))

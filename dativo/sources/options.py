@@ -46,7 +46,9 @@ class CsvOptions(msgspec.Struct, frozen=True, kw_only=True):
     decimal_separator: Annotated[str, Meta(min_length=1, description="decimal point")] = "."
     true_values: Annotated[list[str] | None, Meta(description="texts that mean true; true, 1, yes, on")] = None
     false_values: Annotated[list[str] | None, Meta(description="texts that mean false; false, 0, no, off")] = None
-    chunk_size: Annotated[Any, Meta(description="rows a chunk in the reference implementation; blocks are sized here")] = None
+    chunk_size: Annotated[Any, Meta(description="rows a chunk in the reference implementation; does nothing here")] = (
+        None
+    )
     extra: dict[str, Any] = {}
 
 
@@ -123,8 +125,11 @@ def misspelt(job: ResolvedJob) -> Problems:
         slip = one_slip(key, known) if key not in known else None
         if slip and not key.startswith("library"):
             problems.warn(
-                f"unknown option '{key}' does nothing", job.mark(f"{_PATH}.{key}"), f"{_PATH}.{key}",
-                f"did you mean '{slip}'?", code="config_unknown_key",
+                f"unknown option '{key}' does nothing",
+                job.mark(f"{_PATH}.{key}"),
+                f"{_PATH}.{key}",
+                f"did you mean '{slip}'?",
+                code="config_unknown_key",
             )
     return problems
 
@@ -164,7 +169,9 @@ def _checked(options: CsvOptions, job: ResolvedJob, problems: Problems) -> CsvOp
     if quote is not None and (len(quote) != 1 or quote in delimiter or quote in "\r\n\0" or not quote.isascii()):
         wrong("quote_char", f"'{quote}' cannot be a quote character", "one ASCII character that is not the delimiter")
     if options.thousands is not None and options.thousands == options.decimal_separator:
-        wrong("thousands", "'thousands' and 'decimal_separator' are equal", "as thousands ',' and decimal_separator '.'")
+        wrong(
+            "thousands", "'thousands' and 'decimal_separator' are equal", "as thousands ',' and decimal_separator '.'"
+        )
     if len(options.decimal_separator) != 1:
         wrong("decimal_separator", "a decimal separator is one character", "'.' or ','")
     _check_encoding(options.encoding, job, problems)
@@ -180,7 +187,9 @@ def _check_encoding(name: str, job: ResolvedJob, problems: Problems) -> None:
         usable = False
     if not usable:
         problems.add(
-            f"unknown encoding '{name}'", job.mark(f"{_PATH}.encoding"), f"{_PATH}.encoding",
+            f"unknown encoding '{name}'",
+            job.mark(f"{_PATH}.encoding"),
+            f"{_PATH}.encoding",
             "as utf-8, utf-16-le, latin-1, cp1252",
         )
 
@@ -192,5 +201,8 @@ def _check_zone(name: str, job: ResolvedJob, problems: Problems) -> None:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         problems.add(
-            f"'{name}' is not an IANA time zone", job.mark(f"{_PATH}.timezone"), f"{_PATH}.timezone", "as 'Europe/Berlin'"
+            f"'{name}' is not an IANA time zone",
+            job.mark(f"{_PATH}.timezone"),
+            f"{_PATH}.timezone",
+            "as 'Europe/Berlin'",
         )

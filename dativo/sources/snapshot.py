@@ -19,7 +19,9 @@ def settled(files: Sequence[LocalFile], cursor: Cursor) -> Cursor:
         try:
             status = file.path.stat()
         except OSError as error:
-            raise SourceError(f"'{file.name}' went away while it was read: {error.strerror}", hint="run again") from None
+            raise SourceError(
+                f"'{file.name}' went away while it was read: {error.strerror}", hint="run again"
+            ) from None
         if (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns) and file.member is None:
             raise SourceError(
                 f"'{file.name}' changed while it was read; nothing was committed", hint="run again when it is complete"

@@ -28,7 +28,7 @@ def identity(fields: Sequence[Field]) -> list[pl.Expr]:
 def hashes(text: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     """XXH3 of a text with two seeds (UInt64 each); the algorithm's output is fixed by its specification (v0.8)."""
     found = plh.concat_str(text)
-    return found.nchash.xxh3_64(), found.nchash.xxh3_64(seed=_SECOND_SEED)  # type: ignore[attr-defined]
+    return found.nchash.xxh3_64(), found.nchash.xxh3_64(seed=_SECOND_SEED)
 
 
 def _part(field: Field) -> pl.Expr:

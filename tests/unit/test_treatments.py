@@ -20,7 +20,9 @@ FIELDS = [
     {"name": "phone", "classification": "PII"},
     {"name": "city"},
 ]
-CONTENT = "id,email,phone,city\n1,ann@example.com,+49 30 12345,Rome\n2,bob@example.com,,Oslo\nx,eve@example.com,+1 5,Bern\n"
+CONTENT = (
+    "id,email,phone,city\n1,ann@example.com,+49 30 12345,Rome\n2,bob@example.com,,Oslo\nx,eve@example.com,+1 5,Bern\n"
+)
 
 
 def people(project: Project, warehouse: dict[str, Any] | None = None) -> Project:
