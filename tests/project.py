@@ -35,7 +35,7 @@ class Project:
         return self.write(f"assets/{name}.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
 
     def job(self, name: str = "job", **more: Any) -> Path:
-        """A job at `jobs/acme/{name}.yaml`: `data/people.csv` by `assets/people.yaml` into Iceberg, unless told otherwise."""
+        """A job at `jobs/acme/{name}.yaml`: `data/people.csv` by `assets/people.yaml` into Iceberg unless told otherwise."""
         document: dict[str, Any] = {
             "tenant_id": "acme",
             "source_connector_path": "connectors/sources/csv.yaml",
