@@ -37,7 +37,9 @@ class Masks:
 
     def _marked(self, mask: pl.Series, file: pl.Expr, row: pl.Expr) -> pl.Expr:
         def lookup(place: pl.Series) -> pl.Series:
-            return mask.gather(self.first.gather(place.struct.field("file")) + place.struct.field("row") - 1)
+            # A file that has grown since has more rows than the mask; its change is told when the reading is over.
+            index = self.first.gather(place.struct.field("file")) + place.struct.field("row") - 1
+            return mask.gather(index, null_on_oob=True).fill_null(False)
 
         place = pl.struct(file=file, row=row)
         return place.map_batches(lookup, return_dtype=pl.Boolean, is_elementwise=True)
