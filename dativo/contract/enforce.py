@@ -59,7 +59,8 @@ class Enforced:
     """A frame under its contract.
 
     `frame` has the source's columns, a value column for each contract column, and BAD. `extra` are the source's columns
-    that the contract does not know; in warn mode they are loaded as text.
+    that the contract does not know; in warn mode they are loaded as text. `absent` are the contract's columns that the
+    source does not have.
     """
 
     frame: pl.LazyFrame
@@ -71,6 +72,7 @@ class Enforced:
     flags: list[tuple[str, str, pl.Expr, pl.Expr]]
     notes: list[str] = field(default_factory=list)
     dtypes: dict[str, pl.DataType] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
 
     def value(self, name: str) -> pl.Expr:
         """A contract column's value as it is loaded."""
@@ -169,7 +171,8 @@ def enforce(
     fault = pl.col(provenance.fault).is_not_null()
     bad = pl.any_horizontal(fault, *_merged_flags(asset, flags)).fill_null(False)
     out = values.laid_on(frame).with_columns(bad.alias(BAD))
-    return Enforced(out, asset, mode, provenance, tuple(columns), extra, flags, notes, dtypes or {})
+    absent = tuple(name for name, source in matched.items() if source is None)
+    return Enforced(out, asset, mode, provenance, tuple(columns), extra, flags, notes, dtypes or {}, absent)
 
 
 class _Values:

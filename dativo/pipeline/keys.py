@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from dativo.config.asset import Field
-from dativo.contract.enforce import BAD
 from dativo.contract.rules import UNIQUE
 from dativo.pipeline.passes import collect
 from dativo.pipeline.plan import DUPLICATE, StreamPlan, build
 from dativo.sources.protocol import FILE, ROW
 from dativo.staging import dedup
-from dativo.staging.identity import hashes, identity
+from dativo.staging.identity import hashes, identity, value_text
 from dativo.targets.protocol import Target
+
+# Treatments that leave different values different.
+_FAITHFUL = ("none", "hash")
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,58 +30,95 @@ class Comparing:
     threads: int | None
 
 
+@dataclass(slots=True, frozen=True)
+class _Rule:
+    """What makes two rows one: equal values of `fields`, among the rows that `chosen` is true for (None: all of them)."""
+
+    name: str
+    fields: list[Field]
+    counted: bool
+    chosen: pl.Expr | None = None
+
+    def of(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        return frame if self.chosen is None else frame.filter(self.chosen)
+
+
 def compare_keys(plan: StreamPlan, target: Target, folder: Path, key: str | None, how: Comparing) -> StreamPlan:
     """The plan with duplicates and repeated unique values marked.
 
     Reads the source once for its keys. Rows with the same identity count as one: key and cursor where there is a key
     and a cursor field, else the whole row.
     """
-    asset = plan.stream.asset
-    fields = _identity_fields(plan, how.cursor_field)
-    unique = [f for f in asset.fields if f.unique]
+    unique = [f for f in plan.stream.asset.fields if f.unique]
+    masks = _masks(plan, target, folder, key, how, unique)
+    file, row = pl.col(FILE), pl.col(ROW)
+    flags = tuple((column, UNIQUE, flag) for column, flag in masks.repeats(file, row).items())
+    if flags:
+        plan = build(plan.job, plan.stream, plan.extract, "warehouse", extra_flags=flags)
+        if plan.job.validation_mode == "warn":
+            # A repeated value is loaded as null, and so it stands in the table: rows are compared as they are loaded.
+            masks = _masks(plan, target, folder, key, how, [])
+    duplicate = masks.duplicates(file, row)
+    if duplicate is not None:
+        marked = plan.enforced.frame.with_columns((duplicate & plan.enforced.good()).alias(DUPLICATE))
+        plan = replace(plan, enforced=replace(plan.enforced, frame=marked))
+    return plan
+
+
+def _masks(
+    plan: StreamPlan, target: Target, folder: Path, key: str | None, how: Comparing, unique: list[Field]
+) -> dedup.Masks:
+    rules = _rules(plan, how.cursor_field)
     names = [(f.name, f"__dativo_u{i}a", f"__dativo_u{i}b") for i, f in enumerate(unique)]
-    good = plan.enforced.frame.filter(plan.enforced.good() & ~pl.col(BAD))
-    selected = good.select(FILE, ROW, *plan.expressions(key)).select(
-        pl.col(FILE).alias("file"), pl.col(ROW).alias("row"), *identity(fields)
-    )
-    if unique:
-        selected = good.select(FILE, ROW, *plan.expressions(key), *_unique_texts(plan, unique)).select(
-            pl.col(FILE).alias("file"), pl.col(ROW).alias("row"), *identity(fields), *_unique_hashes(names)
+    texts = [value_text(f, plan.enforced.value(f.name)).alias(f"__dativo_unique_{i}") for i, f in enumerate(unique)]
+    good = plan.enforced.frame.filter(plan.enforced.good())
+    loaded = good.select(FILE, ROW, *plan.expressions(key), *texts)
+    sinks = []
+    for rule in rules:
+        selected = rule.of(loaded).select(
+            pl.col(FILE).alias("file"), pl.col(ROW).alias("row"), *identity(rule.fields), *_unique_hashes(names)
         )
-    keys = folder / "keys.parquet"
-    sink = selected.sink_parquet(keys, compression="lz4", lazy=True, maintain_order=False)
-    rows = plan.enforced.frame.group_by(FILE).agg(pl.col(ROW).max())
-    assert sink is not None
-    counted = collect([sink, rows])[1]
+        sinks.append(_sunk(selected, folder / f"keys-{rule.name}.parquet"))
+    *_, counted = collect([*sinks, plan.enforced.frame.group_by(FILE).agg(pl.col(ROW).max())])
     per_file = dict(counted.iter_rows())
-    existing = target.existing(fields) if how.write_mode == "append" else None
-    masks = dedup.find(
+    return dedup.find(
         folder,
-        keys,
-        _existing_keys(existing, fields, folder),
+        [_group(rule, target, folder, how.write_mode) for rule in rules],
         rows_per_file=[per_file.get(i, 0) for i in range(len(plan.extract.files))],
-        identity=bool(asset.key) or existing is not None,
-        counted=not asset.key,
         unique=names,
         memory_limit=how.memory_limit,
         threads=how.threads,
     )
-    return _marked(plan, masks)
 
 
-def _identity_fields(plan: StreamPlan, cursor_field: str | None) -> list[Field]:
+def _rules(plan: StreamPlan, cursor_field: str | None) -> list[_Rule]:
+    """How rows are compared: by key and cursor, by key as whole rows where there is no cursor, else as they are, counted.
+
+    A key is one only with all of its columns, each with a value and as the source has it.
+    """
     key = plan.stream.asset.key
-    columns = [c for c in plan.columns if c.name not in plan.enforced.extra]
-    if key and cursor_field and any(c.name == cursor_field for c in columns):
-        return [c for c in columns if c.name in (*key, cursor_field)]
-    return columns
-
-
-def _unique_texts(plan: StreamPlan, unique: list[Field]) -> list[pl.Expr]:
-    """The untreated values of unique columns, as text."""
+    by_name = {c.name: c for c in plan.columns}
+    whole = list(plan.columns)
+    lost = any(n in plan.enforced.absent or plan.treatments.get(n, "none") not in _FAITHFUL for n in key)
+    if not key or lost:
+        return [_Rule("rows", whole, counted=True)]
+    rules = []
+    complete: pl.Expr | None = None
+    if not all(by_name[n].required for n in key):
+        complete = pl.all_horizontal(pl.col(n).is_not_null() for n in key)
+        rules.append(_Rule("keyless", whole, counted=True, chosen=~complete))
+    cursor = by_name.get(cursor_field or "")
+    if cursor is None:
+        return [*rules, _Rule("keys", whole, counted=False, chosen=complete)]
+    named = [c for c in plan.columns if c.name in (*key, cursor.name)]
+    if cursor.required:
+        return [*rules, _Rule("keys", named, counted=False, chosen=complete)]
+    given = pl.col(cursor.name).is_not_null()
+    everything = pl.lit(True) if complete is None else complete
     return [
-        plan.enforced.value(f.name).cast(pl.String, strict=False).alias(f"__dativo_unique_{i}")
-        for i, f in enumerate(unique)
+        *rules,
+        _Rule("keys", named, counted=False, chosen=everything & given),
+        _Rule("cursorless", whole, counted=False, chosen=everything & ~given),
     ]
 
 
@@ -95,23 +134,19 @@ def _unique_hashes(names: list[tuple[str, str, str]]) -> list[pl.Expr]:
     return found
 
 
-def _existing_keys(existing: pl.LazyFrame | None, fields: list[Field], folder: Path) -> Path | None:
+def _group(rule: _Rule, target: Target, folder: Path, write_mode: str) -> dedup.Group:
+    """The files of a rule; the table is read only where the source has such rows."""
+    keys = folder / f"keys-{rule.name}.parquet"
+    rows = pl.scan_parquet(keys).select(pl.len()).collect().item()
+    existing = target.existing(rule.fields) if write_mode == "append" and rows else None
     if existing is None:
-        return None
-    path = folder / "existing.parquet"
-    sink = existing.select(identity(fields)).sink_parquet(path, compression="lz4", lazy=True, maintain_order=False)
+        return dedup.Group(keys, None, rule.counted)
+    path = folder / f"existing-{rule.name}.parquet"
+    collect([_sunk(rule.of(existing).select(identity(rule.fields)), path)])
+    return dedup.Group(keys, path, rule.counted)
+
+
+def _sunk(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
+    sink = frame.sink_parquet(path, compression="lz4", lazy=True, maintain_order=False)
     assert sink is not None
-    collect([sink])
-    return path
-
-
-def _marked(plan: StreamPlan, masks: dedup.Masks) -> StreamPlan:
-    file, row = pl.col(FILE), pl.col(ROW)
-    flags = tuple((column, UNIQUE, flag) for column, flag in masks.repeats(file, row).items())
-    if flags:
-        plan = build(plan.job, plan.stream, plan.extract, "warehouse", extra_flags=flags)
-    duplicate = masks.duplicates(file, row)
-    if duplicate is not None and masks.duplicate is not None and masks.duplicate.any():
-        frame = plan.enforced.frame.with_columns((duplicate & ~pl.col(BAD)).alias(DUPLICATE))
-        plan.enforced.frame = frame
-    return plan
+    return sink

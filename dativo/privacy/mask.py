@@ -7,6 +7,7 @@ import polars as pl
 
 from dativo.config.asset import Field
 from dativo.config.privacy import Treatment
+from dativo.contract.written import json_text
 
 REDACTED = "[redacted]"
 
@@ -59,7 +60,7 @@ def partial(text: pl.Expr) -> pl.Expr:
 
 def _text(field: Field, value: pl.Expr) -> pl.Expr:
     if field.kind in ("list", "struct"):
-        return pl.struct(value.alias("v")).struct.json_encode()
+        return pl.when(value.is_not_null()).then(json_text(field, value))
     if field.kind == "binary":
         return value.bin.encode("hex")
     return value.cast(pl.String)

@@ -1,8 +1,7 @@
 """Two 64-bit hashes that stand for a row's identity: what DuckDB compares instead of the rows.
 
-The text that is hashed names each column by its position in the contract's key or by its name and leaves null out, so
-that a row keeps its identity when a column is added to the contract. Text is prefixed with its length, so that no two
-rows share a text.
+The text that is hashed names each column and leaves null out, so that a row keeps its identity when a column is added to
+the contract. Text is prefixed with its length, so that no two rows share a text.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import polars as pl
 import polars_hash as plh
 
 from dativo.config.asset import Field
+from dativo.contract.written import json_text
 
 LOW = "__dativo_h1"
 HIGH = "__dativo_h2"
@@ -21,7 +21,8 @@ _SECOND_SEED = 0x9E3779B9
 
 def identity(fields: Sequence[Field]) -> list[pl.Expr]:
     """The hash columns LOW and HIGH (UInt64) of the fields' values; the columns are taken by the fields' names."""
-    text = pl.concat_str([_part(f) for f in fields], ignore_nulls=True).alias("text")
+    parts = [pl.concat_str(pl.lit(f"\x1e{f.name}\x1f"), value_text(f, pl.col(f.name))) for f in fields]
+    text = pl.concat_str(parts, ignore_nulls=True).alias("text")
     return [hashed.alias(name) for hashed, name in zip(hashes(text), (LOW, HIGH), strict=True)]
 
 
@@ -31,20 +32,17 @@ def hashes(text: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     return found.nchash.xxh3_64(), found.nchash.xxh3_64(seed=_SECOND_SEED)
 
 
-def _part(field: Field) -> pl.Expr:
-    name = f"\x1e{field.name}\x1f"
-    value = pl.col(field.name)
+def value_text(field: Field, value: pl.Expr) -> pl.Expr:
+    """A text that equal values share and no others, null where the value is."""
     if field.kind in ("string", "uuid", "json"):
-        text = pl.concat_str(value.str.len_bytes().cast(pl.String), pl.lit(":"), value)
-    elif field.kind in ("date", "time", "timestamp", "timestamptz"):
-        text = value.to_physical().cast(pl.String)
-    elif field.kind == "double":
+        return pl.concat_str(value.str.len_bytes().cast(pl.String), pl.lit(":"), value)
+    if field.kind in ("date", "time", "timestamp", "timestamptz"):
+        return value.to_physical().cast(pl.String)
+    if field.kind == "double":
         # -0.0 and 0.0 are one value.
-        text = pl.when(value == 0).then(pl.lit(0.0)).otherwise(value).cast(pl.String)
-    elif field.kind == "binary":
-        text = value.bin.encode("hex")
-    elif field.kind in ("list", "struct"):
-        text = pl.when(value.is_not_null()).then(pl.struct(value.alias("v")).struct.json_encode())
-    else:
-        text = value.cast(pl.String)
-    return pl.concat_str(pl.lit(name), text)
+        return pl.when(value == 0).then(pl.lit(0.0)).otherwise(value).cast(pl.String)
+    if field.kind == "binary":
+        return value.bin.encode("hex")
+    if field.kind in ("list", "struct"):
+        return pl.when(value.is_not_null()).then(json_text(field, value))
+    return value.cast(pl.String)
