@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,22 +69,32 @@ def compare_keys(plan: StreamPlan, target: Target, folder: Path, key: str | None
 def _masks(
     plan: StreamPlan, target: Target, folder: Path, key: str | None, how: Comparing, unique: list[Field]
 ) -> dedup.Masks:
-    rules = _rules(plan, how.cursor_field)
     names = [(f.name, f"__dativo_u{i}a", f"__dativo_u{i}b") for i, f in enumerate(unique)]
     texts = [value_text(f, plan.enforced.value(f.name)).alias(f"__dativo_unique_{i}") for i, f in enumerate(unique)]
     good = plan.enforced.frame.filter(plan.enforced.good())
     loaded = good.select(FILE, ROW, *plan.expressions(key), *texts)
-    sinks = []
-    for rule in rules:
-        selected = rule.of(loaded).select(
-            pl.col(FILE).alias("file"), pl.col(ROW).alias("row"), *identity(rule.fields), *_unique_hashes(names)
-        )
-        sinks.append(_sunk(selected, folder / f"keys-{rule.name}.parquet"))
-    *_, counted = collect([*sinks, plan.enforced.frame.group_by(FILE).agg(pl.col(ROW).max())])
-    per_file = dict(counted.iter_rows())
+
+    usual, *others = _rules(plan, how.cursor_field)
+
+    def keys(rule: _Rule, frame: pl.LazyFrame, also: Sequence[pl.Expr] = ()) -> pl.LazyFrame:
+        places = (pl.col(FILE).alias("file"), pl.col(ROW).alias("row"))
+        selected = frame.select(*places, *identity(rule.fields), *_unique_hashes(names), *also)
+        return _sunk(selected, folder / f"keys-{rule.name}.parquet")
+
+    marks = [rule.chosen.alias(rule.name) for rule in others if rule.chosen is not None]
+    last = plan.enforced.frame.group_by(FILE).agg(pl.col(ROW).max())
+    _, rows = collect([keys(usual, loaded, marks), last])
+    # Rows that have no key or cursor are few or none: they are read by themselves, and only where there are any.
+    found = (
+        pl.scan_parquet(folder / f"keys-{usual.name}.parquet").select(pl.col(r.name).any() for r in others).collect()
+    )
+    others = [rule for rule in others if found[rule.name].any()]
+    if others:
+        collect([keys(rule, rule.of(loaded)) for rule in (usual, *others)])
+    per_file = dict(rows.iter_rows())
     return dedup.find(
         folder,
-        [_group(rule, target, folder, how.write_mode) for rule in rules],
+        [_group(rule, target, folder, how.write_mode) for rule in (usual, *others)],
         rows_per_file=[per_file.get(i, 0) for i in range(len(plan.extract.files))],
         unique=names,
         memory_limit=how.memory_limit,
@@ -94,7 +105,7 @@ def _masks(
 def _rules(plan: StreamPlan, cursor_field: str | None) -> list[_Rule]:
     """How rows are compared: by key and cursor, by key as whole rows where there is no cursor, else as they are, counted.
 
-    A key is one only with all of its columns, each with a value and as the source has it.
+    The usual way comes first. A key is one only with all of its columns, each with a value and as the source has it.
     """
     key = plan.stream.asset.key
     by_name = {c.name: c for c in plan.columns}
@@ -102,24 +113,21 @@ def _rules(plan: StreamPlan, cursor_field: str | None) -> list[_Rule]:
     lost = any(n in plan.enforced.absent or plan.treatments.get(n, "none") not in _FAITHFUL for n in key)
     if not key or lost:
         return [_Rule("rows", whole, counted=True)]
-    rules = []
+    others = []
     complete: pl.Expr | None = None
     if not all(by_name[n].required for n in key):
         complete = pl.all_horizontal(pl.col(n).is_not_null() for n in key)
-        rules.append(_Rule("keyless", whole, counted=True, chosen=~complete))
+        others.append(_Rule("keyless", whole, counted=True, chosen=~complete))
     cursor = by_name.get(cursor_field or "")
     if cursor is None:
-        return [*rules, _Rule("keys", whole, counted=False, chosen=complete)]
+        return [_Rule("keys", whole, counted=False, chosen=complete), *others]
     named = [c for c in plan.columns if c.name in (*key, cursor.name)]
-    if cursor.required:
-        return [*rules, _Rule("keys", named, counted=False, chosen=complete)]
-    given = pl.col(cursor.name).is_not_null()
-    everything = pl.lit(True) if complete is None else complete
-    return [
-        *rules,
-        _Rule("keys", named, counted=False, chosen=everything & given),
-        _Rule("cursorless", whole, counted=False, chosen=everything & ~given),
-    ]
+    if not cursor.required:
+        known = pl.lit(True) if complete is None else complete
+        given = pl.col(cursor.name).is_not_null()
+        others.append(_Rule("cursorless", whole, counted=False, chosen=known & ~given))
+        complete = known & given
+    return [_Rule("keys", named, counted=False, chosen=complete), *others]
 
 
 def _unique_hashes(names: list[tuple[str, str, str]]) -> list[pl.Expr]:
@@ -142,7 +150,8 @@ def _group(rule: _Rule, target: Target, folder: Path, write_mode: str) -> dedup.
     if existing is None:
         return dedup.Group(keys, None, rule.counted)
     path = folder / f"existing-{rule.name}.parquet"
-    collect([_sunk(rule.of(existing).select(identity(rule.fields)), path)])
+    # Rows that the rule is not for have none of its identities: what they lack is missing there.
+    collect([_sunk(existing.select(identity(rule.fields)), path)])
     return dedup.Group(keys, path, rule.counted)
 
 
