@@ -73,8 +73,8 @@ def preview(job: ResolvedJob, *, stream: str | None = None, rows: int = 20, show
     extract = connectors.source(job).read(chosen, None, meter=Meter(), limit=rows, full=True)
     purpose = "warehouse" if show_pii else "preview"
     built = build(job, chosen, extract, "warehouse", chosen=purpose_treatments(job, chosen, purpose))
-    hidden = () if show_pii else hidden_columns(job, chosen)
-    violations = withheld(built) if show_pii else masked(built, {*hidden, *built.treatments})
+    hidden = {} if show_pii else hidden_columns(job, chosen)
+    violations = withheld(built) if show_pii else masked(built)
     counts = built.enforced.frame.select(read=pl.len(), bad=pl.col(BAD).sum())
     accepted, rejects, found = collect([built.accepted(privacy_key(job, built.treatments)), violations, counts])
     read, bad = found.row(0)

@@ -28,6 +28,6 @@ def purpose_treatments(job: ResolvedJob, stream: StreamConfig, purpose: str) -> 
     return {**stored, **{n: t for n, t in shown.items() if stored.get(n) != "drop"}}
 
 
-def hidden_columns(job: ResolvedJob, stream: StreamConfig) -> tuple[str, ...]:
-    """The columns whose values a preview masks."""
-    return tuple(treatments(stream.asset, stream.privacy, "preview", job.file.classification_overrides))
+def hidden_columns(job: ResolvedJob, stream: StreamConfig) -> dict[str, Treatment]:
+    """The columns whose values a preview masks, and how."""
+    return treatments(stream.asset, stream.privacy, "preview", job.file.classification_overrides)

@@ -117,7 +117,6 @@ def _violations(
     import polars as pl
 
     from dativo.pipeline.shield import hide
-    from dativo.privacy.mask import partial
 
     frame = _own(connectors.reader(job, stream), job)
     assert frame is not None
@@ -129,11 +128,9 @@ def _violations(
     frame = frame.sort("file", "row", "column", nulls_last=True)
     if limit is not None:
         frame = frame.head(limit)
-    hidden = () if show_pii else hidden_columns(job, stream)
+    hidden = {} if show_pii else hidden_columns(job, stream)
     return _collected(
-        hide(frame, stream.asset, hidden, partial).select(
-            "run", "file", "row", "column", "rule", "value", "record", "action"
-        )
+        hide(frame, stream.asset, hidden).select("run", "file", "row", "column", "rule", "value", "record", "action")
     )
 
 

@@ -83,7 +83,7 @@ def show_table(job: ResolvedJob, *, stream: str | None = None, rows: int = 10, s
     """The table of a job's stream with its first rows. Raises TargetError when it does not exist."""
     import polars as pl
 
-    from dativo.privacy.mask import partial, treated_field
+    from dativo.privacy.mask import shown, treated_field
 
     chosen = one_stream(job, stream)
     reader = connectors.reader(job, chosen)
@@ -93,16 +93,18 @@ def show_table(job: ResolvedJob, *, stream: str | None = None, rows: int = 10, s
             f"the table {chosen.namespace}.{chosen.table} does not exist yet",
             hint=f"load it with `dativo sync {job.name}`",
         )
-    hidden = () if show_pii else hidden_columns(job, chosen)
+    hidden = {} if show_pii else hidden_columns(job, chosen)
 
-    def shown(field: Field) -> pl.Expr:
+    def column(field: Field) -> pl.Expr:
         from dativo.contract.written import written
 
         value = pl.col(field.name)
-        return partial(written(field, value)).alias(field.name) if field.name in hidden else value
+        if field.name not in hidden:
+            return value
+        return shown(written(field, value), hidden[field.name]).alias(field.name)
 
     try:
-        sample = frame.select(shown(f) for f in fields).head(rows).collect(engine="streaming")
+        sample = frame.select(column(f) for f in fields).head(rows).collect(engine="streaming")
     except (pl.exceptions.PolarsError, OSError) as error:
         raise TargetError(f"the table {facts.name} cannot be read: {str(error).splitlines()[0]}") from error
     masked = tuple(n for n in hidden if any(f.name == n for f in fields))

@@ -50,12 +50,18 @@ def treated(field: Field, value: pl.Expr, treatment: Treatment, key: str | None)
 
 def partial(text: pl.Expr) -> pl.Expr:
     """`a***@example.com` of an address; first and last character of other text, nothing of a short one."""
-    local = text.str.extract(r"^([^@])[^@]*@", 1)
-    domain = text.str.extract(r"@([^@]+)$", 1)
+    # What looks like an address is one word; behind an @ in other text stands anything.
+    local = text.str.extract(r"^([^@\s])[^@\s]*@[\w.-]+$", 1)
+    domain = text.str.extract(r"^[^@\s]+@([\w.-]+)$", 1)
     address = pl.concat_str(local, pl.lit("***@"), domain)
     ends = pl.concat_str(text.str.slice(0, 1), pl.lit("***"), text.str.slice(-1, 1))
     short = pl.when(text.str.len_chars() > 3).then(ends).when(text.is_not_null()).then(pl.lit("***"))
     return pl.coalesce(address, short)
+
+
+def shown(text: pl.Expr, treatment: Treatment) -> pl.Expr:
+    """A text for a person's eye: in part where the treatment keeps a part, else nothing of it."""
+    return partial(text) if treatment == "partial" else pl.when(text.is_not_null()).then(pl.lit(REDACTED))
 
 
 def _text(field: Field, value: pl.Expr) -> pl.Expr:
