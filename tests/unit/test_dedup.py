@@ -369,7 +369,7 @@ small = st.tuples(
 runs = st.lists(st.lists(st.lists(small, max_size=5), min_size=1, max_size=3), min_size=1, max_size=3)
 
 
-@settings(max_examples=int(os.environ.get("DATIVO_EXAMPLES", "60")) // 4)
+@settings(max_examples=max(settings().max_examples // 4, 5))
 @given(
     runs,
     st.sampled_from([(), ("id",), ("id", "part")]),
