@@ -176,7 +176,7 @@ def _checked(options: CsvOptions, job: ResolvedJob, problems: Problems) -> CsvOp
         wrong("decimal_separator", "a decimal separator is one character", "'.' or ','")
     _check_encoding(options.encoding, job, problems)
     _check_zone(options.timezone, job, problems)
-    return msgspec.structs.replace(options, delimiter=delimiter, quote_char=quote)
+    return msgspec.structs.replace(options, delimiter=delimiter, quote_char=quote, comment=options.comment or None)
 
 
 def _check_encoding(name: str, job: ResolvedJob, problems: Problems) -> None:

@@ -196,6 +196,11 @@ def test_rows_are_skipped_and_comments_left_out(project: Project) -> None:
     ]
 
 
+def test_an_empty_comment_mark_marks_nothing(project: Project) -> None:
+    project.write("data/x.csv", "a,b,c\n1,2,3\n")
+    assert [r.values for r in rows_of(extract(project, comment=""))] == [("1", "2", "3")]
+
+
 def test_without_a_header_fields_are_in_the_contracts_order(project: Project) -> None:
     project.write("data/x.csv", "1,2,3\n4,5\n")
     assert rows_of(extract(project, has_header=False)) == [
