@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from dativo.sources.csv_block import Parsed
+from dativo.sources.csv_bulk import text_lines as utf8_lines
 from dativo.sources.jsonl_layout import Layout, LinePattern
 from dativo.sources.jsonl_record import JsonRecord, RecordReader
 from dativo.sources.protocol import FAULT, ROW, TEXT
@@ -59,10 +60,10 @@ def read_lines(data: bytes, form: LineFormat) -> Parsed:
 
 def text_lines(data: bytes) -> pl.Series:
     """The block's lines without their breaks; null where one is not UTF-8."""
-    try:
-        return pl.scan_lines(data, name="line").collect().to_series()
-    except pl.exceptions.ComputeError:
-        return pl.Series("line", [_decoded(line) for line in _raw_lines(data)], dtype=pl.String)
+    lines = utf8_lines(data)
+    if lines is not None:
+        return lines
+    return pl.Series("line", [_decoded(line) for line in _raw_lines(data)], dtype=pl.String)
 
 
 def proven_by(layout: Layout, lines: pl.Series) -> pl.Series:

@@ -234,3 +234,13 @@ def test_a_damaged_archive_is_a_source_error(project: Project) -> None:
     project.write("data/a.jsonl", packed[: len(packed) // 2])
     with pytest.raises(SourceError, match=r"a\.jsonl.*damaged"):
         extracted(project).frame.collect(engine="streaming")
+
+
+@pytest.mark.parametrize("line", [b"x^2", b"x\x01", b"x\xda"], ids=repr)
+def test_a_line_that_begins_as_a_compressed_file_does_is_a_line(project: Project, line: bytes) -> None:
+    project.asset(FIELDS)
+    file_job(project, "jsonl")
+    project.write("data/a.jsonl", line + b"\n" + lines(*({"id": i} for i in range(3))))
+    frame = extracted(project).frame.collect(engine="streaming").sort(ROW)
+    assert frame["id"].to_list()[1:] == ["0", "1", "2"]
+    assert frame[FAULT].is_not_null().to_list() == [True, False, False, False]
