@@ -98,7 +98,7 @@ _WHERE = {
     "init": "dativo.pipeline.skeleton",
     "list_connectors": "dativo.pipeline.offer",
     "list_rejects": "dativo.pipeline.rejects",
-    "load_job": "dativo.config.resolve",
+    "load_job": "dativo.pipeline.jobs",
     "load_jobs": "dativo.pipeline.jobs",
     "plan": "dativo.pipeline.preview",
     "preview": "dativo.pipeline.preview",

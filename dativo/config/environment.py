@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,14 @@ class Environment:
             if name in values:
                 return values[name]
         return None
+
+    def origin(self, name: str) -> str:
+        """Where a variable is set, as "the process environment"; empty text where it is not."""
+        return next((called for values, called in zip(self.values, self.names, strict=True) if name in values), "")
+
+    def below(self, layers: Sequence[tuple[Mapping[str, str], str]]) -> Environment:
+        """This environment with further places in front of it, each with what it is called."""
+        return Environment([v for v, _ in layers] + self.values, [n for _, n in layers] + self.names)
 
     def text(self, text: str) -> tuple[str, tuple[str, ...]]:
         """`text` with its variables put in, and the names of those that are set nowhere: they stay as written."""

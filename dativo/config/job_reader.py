@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from dativo.config import paths
-from dativo.config.checks import check_retries, check_sinks, check_source, check_target, check_tenant
+from dativo.config.checks import TENANT, check_retries, check_sinks, check_source, check_target, check_tenant
 from dativo.config.cloud import check_paths, cloud_environment
 from dativo.config.contracts import Contract, read_contracts
 from dativo.config.decode import decode
@@ -17,11 +17,12 @@ from dativo.config.incremental import resolve_incremental
 from dativo.config.job import Budget, JobFile, Source, Target
 from dativo.config.library import Library
 from dativo.config.needs import missing_variables, nessie_branch
-from dativo.config.nodes import Node
+from dativo.config.nodes import Node, scalar_of
 from dativo.config.observability import one_shape
 from dativo.config.problems import Problems
 from dativo.config.reading import Reading
 from dativo.config.resolved import Mode, ResolvedJob
+from dativo.config.secrets import Secrets
 from dativo.config.sides import Side, read_source, read_target
 from dativo.config.streams import read_streams
 from dativo.errors import Mark
@@ -61,8 +62,11 @@ def _reading(
     mode = mode or ("cloud" if own is not None and own.value == "cloud" else "self_hosted")
     if mode == "cloud":
         environment = cloud_environment(environment)
-    head = environment.node(node.having({k: v for k, v in node.value.items() if k not in ("source", "target")}))
-    reading = Reading(path, node, one_shape(head), mode, environment, library, problems)
+    tenant = environment.node(node.get("tenant_id") or scalar_of(None, node.mark)).text
+    secrets = library.secrets(tenant) if TENANT.match(tenant) else Secrets()
+    own_variables = environment.below(secrets.layers())
+    head = own_variables.node(node.having({k: v for k, v in node.value.items() if k not in ("source", "target")}))
+    reading = Reading(path, node, one_shape(head), mode, environment, library, problems, secrets)
     if mode == "cloud":
         check_paths(reading.head, "", reading)
     return reading
@@ -96,13 +100,15 @@ def _resolved(
         incremental=incremental,
         write_mode=goal.write_mode or ("append" if incremental is not None else "replace"),
         schema_mode=_schema_mode(goal, contracts),
-        branch=nessie_branch(goal, file.tenant_id, reading),
+        branch=nessie_branch(target, file.tenant_id),
         file=msgspec.structs.replace(file, source=spec, target=goal),
         budget=file.engine or Budget(),
         missing=missing_variables(reading, source, target),
         unbuilt=_unbuilt(file, goal),
         warnings=(),
         marks=_marks(reading, source, target),
+        connections={**source.connections, **target.connections},
+        secrets=reading.secrets,
     )
 
 

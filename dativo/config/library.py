@@ -16,6 +16,7 @@ from dativo.config.policy import PolicyFile, check_asset
 from dativo.config.problems import Problems
 from dativo.config.recipe import Recipe, read_recipe
 from dativo.config.registry import RegistryFile, read_registry
+from dativo.config.secrets import SecretManager, Secrets
 from dativo.errors import Problem
 
 T = TypeVar("T")
@@ -28,8 +29,17 @@ class Library:
     `policy` is held against every contract.
     """
 
-    def __init__(self, environment: Environment, *, policy: PolicyFile | None, strict_governance: bool) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        policy: PolicyFile | None,
+        strict_governance: bool,
+        manager: SecretManager | None = None,
+    ) -> None:
         self.environment = environment
+        self.manager = manager
+        self._secrets: dict[str, Secrets] = {}
         self.named_registry = environment.get("DATIVO_REGISTRY") or None
         self.policy = PolicyFile() if policy is None and strict_governance else policy
         self.strict = strict_governance or (policy is not None and policy.contract_enforcement == "strict")
@@ -37,6 +47,14 @@ class Library:
         self._found: dict[tuple[str, Path, bool], paths.Found] = {}
         self._real: dict[Path, Path] = {}
         self._roots: dict[Path, Path | None] = {}
+
+    def secrets(self, tenant: str) -> Secrets:
+        """The secrets of a tenant; none where no secret manager was given."""
+        if self.manager is None or not tenant:
+            return Secrets(tenant=tenant)
+        if tenant not in self._secrets:
+            self._secrets[tenant] = self.manager.fetch(tenant)
+        return self._secrets[tenant]
 
     def find(self, text: str, beside: Path, *, ship: bool = False) -> paths.Found:
         """The file that a configuration names, as `paths.find` gives it."""

@@ -12,7 +12,6 @@ from dativo.config.sides import Side
 # Sources that read local files and open no connection.
 LOCAL_SOURCES = ("csv", "parquet", "jsonl", "markdown_kv")
 CATALOGS = ("nessie", "glue", "hive", "rest", "sql")
-_STORES = ("s3", "minio", "azure_blob")
 # Their failure never fails a run, so neither does a variable that they miss.
 _HARMLESS = ("catalog.", "observability.", "infrastructure.")
 _REMOTE = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -39,12 +38,12 @@ def _target_uses(field: str, target: Side[Target], reading: Reading) -> bool:
     if target.type != "iceberg" or target.spec.custom_writer is not None:
         return True
     block = field.removeprefix("target.").split(".")
-    catalog = catalog_kind(target.spec) or ("nessie" if _names_nessie(target.spec, reading) else "sql")
+    catalog = catalog_kind(target.spec) or ("nessie" if names_nessie(target) else "sql")
     if block[0] == "connection":
         key = re.split(r"[.\[]", field.removeprefix("target.connection."))[0]
         if key in CATALOGS:
             return key == catalog
-        return keeps_tables_remotely(target.spec, catalog)
+        return keeps_tables_remotely(target, catalog)
     if block[0] == "branch":
         return catalog == "nessie"
     return block[0] != "credentials"
@@ -57,20 +56,23 @@ def catalog_kind(target: Target) -> str:
     return (target.catalog or "").lower()
 
 
-def _names_nessie(target: Target, reading: Reading) -> bool:
-    return bool(target.connection.get("nessie") or reading.environment.get("NESSIE_URI"))
+def names_nessie(target: Side[Target]) -> bool:
+    """Whether a Nessie server is named: by the connection, a secret or a variable."""
+    nessie = target.connections.get("nessie")
+    return nessie is not None and nessie.has("uri")
 
 
-def nessie_branch(target: Target, tenant: str, reading: Reading) -> str | None:
-    """The branch of a target: its own, the tenant's where the catalog is Nessie, else none."""
-    kind = catalog_kind(target)
-    nessie = kind == "nessie" or (not kind and _names_nessie(target, reading))
-    return target.branch or (tenant if nessie else None)
+def nessie_branch(target: Side[Target], tenant: str) -> str | None:
+    """The branch of a target: its own, its connection's, the tenant's where the catalog is Nessie, else none."""
+    kind = catalog_kind(target.spec)
+    if target.type != "iceberg" or not (kind == "nessie" or (not kind and names_nessie(target))):
+        return target.spec.branch
+    return target.spec.branch or target.connections["nessie"].get("ref") or tenant
 
 
-def keeps_tables_remotely(target: Target, catalog: str) -> bool:
+def keeps_tables_remotely(target: Side[Target], catalog: str) -> bool:
     """Whether an Iceberg target's files lie in an object store: by its warehouse, its bucket, or its catalog."""
-    if target.warehouse:
-        return bool(_REMOTE.match(target.warehouse))
-    stores = [target.connection, *(b for s in _STORES if isinstance(b := target.connection.get(s), dict))]
-    return catalog in ("nessie", "glue", "hive") or any(s.get("bucket") or s.get("container") for s in stores)
+    if target.spec.warehouse:
+        return bool(_REMOTE.match(target.spec.warehouse))
+    store = target.connections.get("target")
+    return catalog in ("nessie", "glue", "hive") or (store is not None and store.given("bucket"))

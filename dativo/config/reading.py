@@ -11,6 +11,7 @@ from dativo.config.library import Library
 from dativo.config.nodes import Node
 from dativo.config.problems import Problems
 from dativo.config.resolved import Mode
+from dativo.config.secrets import Secrets
 from dativo.errors import Mark
 
 
@@ -28,6 +29,7 @@ class Reading:
     environment: Environment
     library: Library
     problems: Problems
+    secrets: Secrets
 
     @property
     def folder(self) -> Path:
@@ -37,6 +39,10 @@ class Reading:
     def root(self) -> Path:
         """The project of the job, else the working directory."""
         return self.library.root(self.folder) or Path.cwd()
+
+    def variables(self, connector: str) -> Environment:
+        """Where the variables of a connector's settings are looked for: its own secret, the tenant's others, the rest."""
+        return self.environment.below(self.secrets.layers(connector))
 
     def find(self, where: Node, field: str, what: str, *, ship: bool = False) -> Path | None:
         """The file that a setting names, or None after its absence was noted as `what`."""

@@ -18,6 +18,7 @@ from dativo.config.recipe import Recipe
 from dativo.config.registry import RegistryFile
 from dativo.config.resolved import MaxRejects, Mode, ResolvedJob, StreamConfig
 from dativo.config.runner import RunnerFile, read_runner
+from dativo.config.secrets import SecretManager
 from dativo.errors import ConfigError, Mark
 
 __all__ = ["MaxRejects", "Mode", "ResolvedJob", "Resolver", "StreamConfig", "load_job"]
@@ -36,11 +37,12 @@ class Resolver:
         mode: Mode | None = None,
         policy: PolicyFile | None = None,
         strict_governance: bool = False,
+        manager: SecretManager | None = None,
     ) -> None:
         self.environment = environment if environment is not None else process_environment()
         self.mode = mode
         self.problems = Problems()
-        self.library = Library(self.environment, policy=policy, strict_governance=strict_governance)
+        self.library = Library(self.environment, policy=policy, strict_governance=strict_governance, manager=manager)
 
     def job(self, path: Path) -> ResolvedJob | None:
         """The job in a file, or None when a mistake kept it from being resolved; mistakes go to `problems`."""
@@ -110,12 +112,18 @@ class Resolver:
                 )
 
 
-def load_job(path: str | Path, *, mode: Mode | None = None, environment: Environment | None = None) -> ResolvedJob:
+def load_job(
+    path: str | Path,
+    *,
+    mode: Mode | None = None,
+    environment: Environment | None = None,
+    manager: SecretManager | None = None,
+) -> ResolvedJob:
     """The job in a file, resolved.
 
     Raises ConfigError with every mistake found in the job and in all it refers to.
     """
-    resolver = Resolver(environment=environment, mode=mode)
+    resolver = Resolver(environment=environment, mode=mode, manager=manager)
     job = resolver.job(Path(path))
     if job is None or resolver.problems.errors():
         raise ConfigError(resolver.problems.found)

@@ -7,10 +7,12 @@ from typing import Literal
 import msgspec
 
 from dativo.config.asset import Asset
+from dativo.config.connection import Connection
 from dativo.config.job import Budget, File, Incremental, JobFile, Source, Target, ValidationMode, WriteMode
 from dativo.config.partition import Partition
 from dativo.config.privacy import Privacy
 from dativo.config.registry import Connector
+from dativo.config.secrets import Secrets
 from dativo.errors import Mark, Problem
 
 Mode = Literal["self_hosted", "cloud"]
@@ -50,7 +52,8 @@ class ResolvedJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job with nothing left to look up. `marks` has the place in a file of every setting that came from one.
 
     `source` and `target` are the job's blocks laid over their recipes, variables put in. `missing` names the variables
-    that the run would use and that are set nowhere; `unbuilt` the blocks that do nothing in this version.
+    that the run would use and that are set nowhere; `unbuilt` the blocks that do nothing in this version. `connections`
+    has what reaches the systems of the job: `source`, `target`, and for an Iceberg target `nessie`.
     """
 
     name: str
@@ -77,6 +80,8 @@ class ResolvedJob(msgspec.Struct, frozen=True, kw_only=True):
     unbuilt: tuple[str, ...]
     warnings: tuple[Problem, ...]
     marks: dict[str, Mark]
+    connections: dict[str, Connection] = {}
+    secrets: Secrets = Secrets()
 
     def mark(self, field: str) -> Mark | None:
         """Where a setting stands: the setting itself, else the nearest one around it."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Generic, Literal, TypeVar
 
 import msgspec
 
 from dativo.config.cloud import check_paths
+from dativo.config.connection import Connection
+from dativo.config.connection_fields import connections
 from dativo.config.decode import decode
 from dativo.config.job import Source, Target
 from dativo.config.nodes import Node, map_of, merge, scalar_of
@@ -37,6 +40,7 @@ class Side(Generic[S]):
     node: Node
     connector: Connector | None
     unset: tuple[tuple[str, Node], ...]
+    connections: dict[str, Connection] = field(default_factory=dict)
 
 
 def read_source(reading: Reading, registry: RegistryFile) -> Side[Source] | None:
@@ -153,7 +157,10 @@ def _with_objects(side: Side[Source]) -> Side[Source]:
 def _side(
     reading: Reading, role: Role, struct: type[S], merged: Node, recipe: Recipe, registry: RegistryFile
 ) -> Side[S] | None:
-    node = reading.environment.node(merged)
+    type_text = merged.get("type")
+    named_type = type_text.text if type_text is not None and type_text.kind == "scalar" else ""
+    variables = reading.variables(named_type or recipe.connector)
+    node = variables.node(merged)
     unset = tuple((path, found) for path, found in node.walk(role) if found.unset)
     node = node.having({k: _without_unset(v) if k in _FALLBACK else v for k, v in node.value.items()})
     if reading.mode == "cloud":
@@ -175,7 +182,17 @@ def _side(
             reading.problems.add(
                 f"connector '{type_}' is not allowed in cloud mode", place.mark, field, "run with --mode self_hosted"
             )
-    return Side(type_, spec, node, connector, unset) if spec is not None else None
+    if spec is None:
+        return None
+    found = connections(role, type_, node, variables, reading.secrets, _secret_names(node, type_))
+    return Side(type_, spec, node, connector, unset, found)
+
+
+def _secret_names(node: Node, type_: str) -> tuple[str, ...]:
+    """The secrets that may hold a connector's settings: the one that its `file_template` names, and its own."""
+    template = node.at("credentials", "file_template")
+    stem = [PurePosixPath(template.text).name.split(".")[0].lower()] if template is not None and template.text else []
+    return tuple(dict.fromkeys([*stem, type_.lower()]))
 
 
 def _without_unset(block: Node) -> Node:

@@ -63,6 +63,8 @@ def redactor(*jobs: ResolvedJob) -> Redactor:
     found = [secret for variables in layers for secret in _of_variables(variables)]
     for job in jobs:
         ordinary = {*_ORDINARY, job.source_type, job.target_type}
+        for payload in job.secrets.every_value():
+            found += _of_payload(payload)
         for block in (job.source, job.target, job.file.catalog, job.file.infrastructure):
             found += (s for s in _of_settings(msgspec.to_builtins(block)) if s not in ordinary)
     return Redactor(found)
@@ -75,6 +77,15 @@ def _of_variables(variables: Mapping[str, str]) -> Iterator[str]:
             yield from _of_secret(text)
         elif SENSITIVE.search(name) and len(text) >= _SHORTEST and not _WORD.fullmatch(text) and not _is_file(text):
             yield text
+
+
+def _of_payload(payload: Any) -> Iterator[str]:
+    """What is secret in a secret: a text as a whole, of a map what stands under names of secrets."""
+    if isinstance(payload, str):
+        if len(payload) >= _SHORTEST_SECRET:
+            yield payload
+        return
+    yield from _of_settings(payload)
 
 
 def _of_secret(text: str) -> Iterator[str]:

@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from dativo.config import paths
+from dativo.config import paths, resolve
+from dativo.config.environment import Environment
 from dativo.config.resolve import Mode, ResolvedJob, Resolver
+from dativo.config.secrets import SecretManager
 from dativo.errors import ConfigError, Mark, Problem, listed, nearest
+from dativo.secret_managers.choice import secret_manager
 
 ENDINGS = (".yaml", ".yml")
 DEMO = "demo"
@@ -117,9 +120,25 @@ def _not_one(name: str, hits: list[Path]) -> Problem:
     return Problem(f"there is no job '{name}'", hint=hint + looked + (f"\njobs: {listed(known)}" if known else ""))
 
 
-def load_jobs(files: Sequence[Path], *, mode: Mode | None = None) -> tuple[list[ResolvedJob], tuple[Problem, ...]]:
+def load_job(
+    path: str | Path,
+    *,
+    mode: Mode | None = None,
+    environment: Environment | None = None,
+    manager: SecretManager | None = None,
+) -> ResolvedJob:
+    """The job in a file, resolved; secrets come from `manager`, by default from the one that the environment names.
+
+    Raises ConfigError with every mistake found in the job and in all it refers to.
+    """
+    return resolve.load_job(path, mode=mode, environment=environment, manager=manager or secret_manager(environment))
+
+
+def load_jobs(
+    files: Sequence[Path], *, mode: Mode | None = None, manager: SecretManager | None = None
+) -> tuple[list[ResolvedJob], tuple[Problem, ...]]:
     """The jobs in some files that could be resolved, and every problem of the others; what they share is read once."""
-    resolver = Resolver(mode=mode)
+    resolver = Resolver(mode=mode, manager=manager or secret_manager())
     jobs = [job for job in map(resolver.job, files) if job is not None]
     resolver.check_names(jobs)
     clash = {p.mark.file for p in resolver.problems.errors() if p.mark is not None}

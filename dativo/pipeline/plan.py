@@ -169,10 +169,7 @@ def privacy_key(job: ResolvedJob, chosen: Mapping[str, Treatment]) -> str | None
     """The tenant's key of hashed columns, where one is needed; UnsupportedError with the remedy when there is none."""
     if "hash" not in chosen.values():
         return None
-    from dativo.config.environment import process_environment
-    from dativo.secret_managers.environment import environment_secret
-
-    secret = environment_secret(process_environment().values, job.tenant_id, "privacy_key")
+    secret = job.secrets.text("privacy_key")
     if secret is None:
         name = job.tenant_id.upper().replace("-", "_").replace(".", "_")
         raise UnsupportedError(
@@ -182,4 +179,4 @@ def privacy_key(job: ResolvedJob, chosen: Mapping[str, Treatment]) -> str | None
             field="privacy.warehouse",
             mark=job.mark("privacy.warehouse"),
         )
-    return secret.reveal()
+    return secret

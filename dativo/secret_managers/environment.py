@@ -5,39 +5,71 @@ The tenant's own wins over GLOBAL, that over ALL. Names are compared without cas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from typing import cast
+
+from dativo.config.environment import Environment, process_environment
+from dativo.config.secrets import Format, Payload, Secrets, parse_payload
+from dativo.errors import Problem
 
 PREFIX = "DATIVO_SECRET"
+DELIMITER = "__"
 FORMATS = ("json", "env", "text", "raw")
 
 
-class Secret:
-    """A secret's value, which shows itself to nobody who did not ask for it."""
+class EnvironmentSecrets:
+    """The secrets in the process environment and the `.env` file of the working directory."""
 
-    __slots__ = ("_value",)
+    name = "env"
 
-    def __init__(self, value: str) -> None:
-        self._value = value
+    def __init__(
+        self,
+        environment: Environment | None = None,
+        *,
+        prefix: str = PREFIX,
+        delimiter: str = DELIMITER,
+        allow_global_scope: bool = True,
+    ) -> None:
+        self.environment = environment
+        self.prefix = prefix
+        self.delimiter = delimiter
+        self.allow_global_scope = allow_global_scope
 
-    def reveal(self) -> str:
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(****)"
-
-    __str__ = __repr__
-
-
-def environment_secret(values: list[Mapping[str, str]], tenant: str, name: str) -> Secret | None:
-    """The secret of a name, or None; `values` are looked through in order for each scope."""
-    own = tenant.upper().replace("-", "_").replace(".", "_")
-    for scope in (own, "GLOBAL", "ALL"):
-        for variables in values:
-            for variable, value in variables.items():
-                parts = variable.upper().split("__")
-                if parts[0] != PREFIX or len(parts) < 3 or parts[1] != scope:
+    def fetch(self, tenant: str) -> Secrets:
+        """All secrets of a tenant; those whose text its format does not allow are told and left out."""
+        environment = self.environment if self.environment is not None else process_environment()
+        own = tenant.upper().replace("-", "_").replace(".", "_")
+        values: dict[str, Payload] = {}
+        origins: dict[str, str] = {}
+        problems: list[Problem] = []
+        for scope in (own, "GLOBAL", "ALL") if self.allow_global_scope else (own,):
+            for variable, name, format, text in self._of(scope, environment):
+                if name in values:
                     continue
-                named = parts[2:-1] if parts[-1].lower() in FORMATS and len(parts) > 3 else parts[2:]
-                if "_".join(named) == name.upper():
-                    return Secret(value.strip())
-    return None
+                try:
+                    values[name] = parse_payload(environment.text(text)[0], format)
+                except ValueError:
+                    problems.append(_unreadable(variable, format))
+                    continue
+                origins[name] = variable
+        return Secrets(tenant=tenant, values=values, origins=origins, problems=tuple(problems))
+
+    def _of(self, scope: str, environment: Environment) -> Iterator[tuple[str, str, Format | None, str]]:
+        """The variables of a scope: their name, the secret's name, format and text."""
+        for variables in environment.values:
+            for variable, text in variables.items():
+                parts = variable.upper().split(self.delimiter.upper())
+                if parts[0] != self.prefix.upper() or len(parts) < 3 or parts[1] != scope:
+                    continue
+                format = parts[-1].lower() if len(parts) > 3 and parts[-1].lower() in FORMATS else None
+                named = parts[2:-1] if format else parts[2:]
+                yield variable, "_".join(named).lower(), cast(Format | None, format), text
+
+
+def _unreadable(variable: str, format: str | None) -> Problem:
+    return Problem(
+        f"the secret in {variable} is not {format}",
+        hint="mend it, or leave the format out of the variable's name",
+        severity="warning",
+        code="secrets_warning",
+    )

@@ -99,7 +99,7 @@ UNBUILT: list[tuple[dict[str, Any], str]] = [
     ({"target": {"detect_deletes": "soft"}}, "detect_deletes"),
     ({"target": {"markdown_kv_storage": {"mode": "string"}}}, "Markdown-KV"),
     ({"target": {"file_format": "orc"}}, "file_format 'orc'"),
-    ({"target": {"catalog": "nessie"}}, "nessie"),
+    ({"target": {"catalog": "hive"}}, "hive"),
     ({"target": {"catalog": "glue"}}, "glue"),
     ({"target": {"catalog": {"type": "hive"}}}, "hive"),
     ({"target": {"custom_writer": "plugins/writer.py:Writer"}}, "custom writers"),

@@ -229,8 +229,10 @@ def test_what_the_connections_of_a_job_hold_is_masked(project: Project) -> None:
 
 
 def test_errors_and_jobs_show_no_secret_of_their_own(project: Project) -> None:
-    from dativo.secret_managers.environment import environment_secret
+    from dativo.config.environment import Environment
+    from dativo.secret_managers.environment import EnvironmentSecrets
 
-    secret = environment_secret([{"DATIVO_SECRET__ACME__PRIVACY_KEY": KEY}], "acme", "privacy_key")
-    assert secret is not None and secret.reveal() == KEY
+    variables = {"DATIVO_SECRET__ACME__PRIVACY_KEY": KEY}
+    secret = EnvironmentSecrets(Environment([variables], ["the test"])).fetch("acme")
+    assert secret.text("privacy_key") == KEY
     assert KEY not in f"{secret} {secret!r} {DativoError(str(secret)).render()}"

@@ -22,7 +22,7 @@ FLOORS = (
     ("dativo.config",),
     (
         "dativo.contract", "dativo.privacy", "dativo.render", "dativo.staging", "dativo.state", "dativo.secret_managers",
-        "dativo.observe",
+        "dativo.observe", "dativo.stores",
     ),
     ("dativo.sources", "dativo.targets"),
     ("dativo.connectors",),

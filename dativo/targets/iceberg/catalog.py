@@ -1,12 +1,11 @@
 """The Iceberg catalog of a job: chosen by its configuration, opened through pyiceberg.
 
 Order: `target.catalog`, then `connection.nessie` or `NESSIE_URI`, else an embedded catalog on SQLite with its warehouse
-in a local folder, one for each tenant.
+in the bucket of the connection or in a local folder, one for each tenant.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from dativo.config.resolve import ResolvedJob
 from dativo.errors import TargetError, UnsupportedError
 from dativo.state.store import state_root
 from dativo.targets.iceberg.failure import translated
+from dativo.targets.iceberg.storage import bucket_uri, store_properties
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -27,15 +27,37 @@ if TYPE_CHECKING:
 # A SQL catalog keeps this name in every row: other tools must open it under the same one.
 NAME = "dativo"
 OPENING_ROUNDS = 5
-UNBUILT = ("nessie", "glue", "hive")
+UNBUILT = ("glue", "hive")
+
+
+class NessieSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A Nessie server's own interface: `api` is its address with `/api/v2`, `branch` where the job's tables are.
+
+    A branch that does not exist is made from `default_branch`.
+    """
+
+    api: str
+    branch: str
+    default_branch: str
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"NessieSettings(api={self.api!r}, branch={self.branch!r})"
 
 
 class CatalogSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a catalog is opened: pyiceberg's properties, and whether it is the embedded one."""
+    """How a catalog is opened: pyiceberg's properties, and whether it is the embedded one.
+
+    `nessie` is set where the catalog is a Nessie server; `properties["uri"]` is its Iceberg address then, without a branch.
+    """
 
     properties: dict[str, str]
     embedded: bool
     label: str
+    nessie: NessieSettings | None = None
+
+    def __repr__(self) -> str:
+        return f"CatalogSettings({self.label!r})"
 
 
 def settings(job: ResolvedJob, *, make: bool = True) -> CatalogSettings:
@@ -46,8 +68,8 @@ def settings(job: ResolvedJob, *, make: bool = True) -> CatalogSettings:
     configured = job.target.catalog
     block: dict[str, Any] = {"type": configured} if isinstance(configured, str) else dict(configured or {})
     kind = str(block.pop("type", block.pop("name", "")) or "").lower()
-    nessie = job.target.connection.get("nessie") or os.environ.get("NESSIE_URI")
-    if not kind and nessie:
+    nessie = job.connections.get("nessie")
+    if not kind and nessie is not None and nessie.has("uri"):
         kind = "nessie"
     if kind in UNBUILT:
         raise UnsupportedError(
@@ -56,6 +78,8 @@ def settings(job: ResolvedJob, *, make: bool = True) -> CatalogSettings:
             field="target.catalog",
             hint="leave the catalog out for the embedded one, or use `{type: rest, uri: …}` or `{type: sql, uri: …}`",
         )
+    if kind == "nessie":
+        return _nessie(job, block)
     if kind == "rest":
         return _rest(job, block)
     if kind in ("sql", ""):
@@ -88,12 +112,16 @@ def _sql(job: ResolvedJob, block: dict[str, Any], make: bool) -> CatalogSettings
         uri = f"sqlite:///{quote(str(database))}"
     else:
         uri = _absolute_sqlite(str(block["uri"]), Path(job.root), make)
-    warehouse = job.target.warehouse or str(Path(job.root) / ".local" / "warehouse" / job.tenant_id)
+        uri = re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", uri)
+    store = job.connections.get("target")
+    local = str(Path(job.root) / ".local" / "warehouse" / job.tenant_id)
+    warehouse = job.target.warehouse or block.pop("warehouse", None) or bucket_uri(store) or local
     warehouse = _warehouse(warehouse, job, make)
     properties = {
         "type": "sql",
         "uri": uri,
         "warehouse": warehouse,
+        **({} if warehouse.startswith("file:") else store_properties(store)),
         **{k: str(v) for k, v in block.items() if k != "uri"},
     }
     label = "embedded catalog" if embedded else f"sql catalog {_without_password(uri)}"
@@ -115,10 +143,50 @@ def _rest(job: ResolvedJob, block: dict[str, Any]) -> CatalogSettings:
             field="target.catalog.uri",
             hint="as `catalog: {type: rest, uri: http://localhost:8181}`",
         )
-    properties = {"type": "rest", **{k: str(v) for k, v in block.items()}}
+    properties = {"type": "rest", **store_properties(job.connections.get("target"))}
+    properties |= {k: str(v) for k, v in block.items()}
     if job.target.warehouse:
         properties["warehouse"] = job.target.warehouse
     return CatalogSettings(properties=properties, embedded=False, label=f"rest catalog {_without_password(str(uri))}")
+
+
+def _nessie(job: ResolvedJob, block: dict[str, Any]) -> CatalogSettings:
+    connection = job.connections["nessie"]
+    uri = str(block.pop("uri", None) or connection.get("uri") or "")
+    if not uri:
+        raise TargetError(
+            "the Nessie catalog has no address",
+            mark=job.mark("target.catalog"),
+            field="target.connection.nessie.uri",
+            hint=f"as `http://localhost:19120`; it is {connection.origin('uri')}",
+        )
+    if not re.match(r"https?://[^/]", uri):
+        raise TargetError(
+            f"'{_without_password(uri)}' is no address of a Nessie server",
+            field="target.connection.nessie.uri",
+            mark=job.mark("target.connection.nessie"),
+            hint=f"as `http://localhost:19120`; it comes from {connection.origin('uri')}",
+        )
+    # Older configurations name Nessie's own interface; the Iceberg one is beside it on the same server.
+    base = re.sub(r"/(api/v[12]|iceberg)(/.*)?$", "", uri.rstrip("/"))
+    token = connection.get("token")
+    warehouse = job.target.warehouse or block.pop("warehouse", None)
+    properties = {
+        "type": "rest",
+        "uri": f"{base}/iceberg",
+        **store_properties(job.connections.get("target")),
+        **({"warehouse": str(warehouse)} if warehouse else {}),
+        **({"token": token} if token else {}),
+        **{k: str(v) for k, v in block.items() if k not in ("ref", "default_branch", "branch")},
+    }
+    nessie = NessieSettings(
+        api=f"{base}/api/v2",
+        branch=job.branch or job.tenant_id,
+        default_branch=connection.get("default_branch") or "main",
+        token=token,
+    )
+    label = f"Nessie {_without_password(base)}, branch {nessie.branch}"
+    return CatalogSettings(properties=properties, embedded=False, label=label, nessie=nessie)
 
 
 def _absolute_sqlite(uri: str, root: Path, make: bool) -> str:
