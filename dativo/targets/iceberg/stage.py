@@ -18,8 +18,11 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Operation, Summary
 from pyiceberg.table.update import AssertCreate, AssertTableUUID, SetPropertiesUpdate, TableUpdate
 from pyiceberg.table.update.schema import UpdateSchema
+from pyiceberg.table.update.snapshot import _OverwriteFiles
+from pyiceberg.typedef import EMPTY_DICT
 
 from dativo.contract.evolve import Change
 from dativo.errors import CommitConflict
@@ -36,7 +39,8 @@ class Plan:
     `token` stands in the table once it is done, under the property `token_key`, which holds the newest tokens first.
     `expected` is the token that stood there when the run began (None: none); another one means that another run of the
     job was faster. `schema` and `spec` are those of a new table; `ids` and `written_spec` are the field ids and the
-    partitioning that the data files were written with.
+    partitioning that the data files were written with. `rewrites` are the paths of files whose rows `files` hold anew, no
+    row changed: all of them must still be in the table, and no delete file may be.
     """
 
     identifier: tuple[str, str]
@@ -52,12 +56,20 @@ class Plan:
     written_spec: PartitionSpec | None = None
     changes: tuple[Change, ...] = ()
     replace: Callable[[DataFile], bool] | None = None
+    rewrites: frozenset[str] = frozenset()
     location: str | None = None
     summary: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return ".".join(self.identifier)
+
+
+class _Rewrite(_OverwriteFiles):
+    """pyiceberg's overwrite as a snapshot of the operation `replace`: readers of changes find none in it."""
+
+    def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
+        return Summary(Operation.REPLACE, **super()._summary(snapshot_properties).additional_properties)
 
 
 class _Transaction(Transaction):
@@ -175,6 +187,7 @@ def stage(catalog: Catalog, table: Table | None, plan: Plan, *, snapshot: bool) 
 
     Raises CommitConflict when the table's columns or partitioning are no longer those that the data files have.
     """
+    gone = _replaced(table, plan)
     try:
         staged = stage_schema(catalog, table, plan)
     except ValueError as error:
@@ -184,11 +197,9 @@ def stage(catalog: Catalog, table: Table | None, plan: Plan, *, snapshot: bool) 
     kept = tokens(properties, plan.token_key)[: TOKENS - 1]
     wanted = {**plan.properties, plan.token_key: ",".join([plan.token, *kept])}
     staged.transaction.set_properties({k: v for k, v in wanted.items() if properties.get(k) != v})
-    gone = _replaced(table, plan)
     if not (gone or plan.files or snapshot):
         return staged
-    update = staged.transaction.update_snapshot(snapshot_properties=plan.summary)
-    producer = update.overwrite() if gone else update.fast_append()
+    producer = _producer(staged, plan, bool(gone))
     for file in gone:
         producer.delete_data_file(file)
     for file in plan.files:
@@ -199,6 +210,13 @@ def stage(catalog: Catalog, table: Table | None, plan: Plan, *, snapshot: bool) 
         staged.clean()
         raise
     return staged
+
+
+def _producer(staged: Staged, plan: Plan, overwrites: bool) -> Any:
+    if plan.rewrites:
+        return _Rewrite(Operation.OVERWRITE, staged.transaction, staged.io, snapshot_properties=plan.summary)
+    update = staged.transaction.update_snapshot(snapshot_properties=plan.summary)
+    return update.overwrite() if overwrites else update.fast_append()
 
 
 def _check_shape(metadata: TableMetadata, plan: Plan) -> None:
@@ -218,15 +236,31 @@ def _moved(plan: Plan, what: str) -> CommitConflict:
 
 
 def _replaced(table: Table | None, plan: Plan) -> list[DataFile]:
-    """The data files that a replacing run takes out of the table."""
+    """The data files that a replacing or rewriting run takes out of the table."""
     snapshot = table.current_snapshot() if table is not None else None
-    if table is None or snapshot is None or plan.replace is None:
+    if table is None or snapshot is None:
+        if plan.rewrites:
+            raise _overtaken(plan)
+        return []
+    if not (plan.replace or plan.rewrites):
         return []
     files = []
     for manifest in snapshot.manifests(table.io):
         if manifest.content != ManifestContent.DATA:
+            if plan.rewrites:
+                raise _overtaken(plan)
             continue
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-            if entry.data_file.content == DataFileContent.DATA and plan.replace(entry.data_file):
+            known = entry.data_file.file_path in plan.rewrites or (plan.replace and plan.replace(entry.data_file))
+            if entry.data_file.content == DataFileContent.DATA and known:
                 files.append(entry.data_file)
+    if {f.file_path for f in files} < plan.rewrites:
+        raise _overtaken(plan)
     return files
+
+
+def _overtaken(plan: Plan) -> CommitConflict:
+    return CommitConflict(
+        f"another run replaced rows of {plan.name} while its files were being rewritten; nothing was changed",
+        hint="run it again when no other run is loading the table",
+    )
