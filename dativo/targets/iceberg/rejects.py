@@ -59,7 +59,7 @@ class Rejects:
             parts=(),
             spec=metadata.spec(),
             target_bytes=TARGET_BYTES,
-            storage=storage_options(metadata.location, self.properties),
+            storage=storage_options(metadata.location, staged.io.properties),
             constant={},
             io=staged.io,
         )

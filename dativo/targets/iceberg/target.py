@@ -118,7 +118,7 @@ class IcebergTarget:
             parts=shape.partitioning,
             spec=metadata.spec(),
             target_bytes=_file_megabytes(self.job) << 20,
-            storage=storage_options(metadata.location, self.settings.properties),
+            storage=storage_options(metadata.location, staged.io.properties),
             constant=constant,
             io=staged.io,
         )
@@ -140,7 +140,7 @@ class IcebergTarget:
         table = self.table
         if table is None or table.current_snapshot() is None:
             return None
-        scan = pl.scan_iceberg(table, storage_options=storage_options(table.location(), self.settings.properties))
+        scan = pl.scan_iceberg(table, storage_options=storage_options(table.location(), table.io.properties))
         have = {c.name: c for c in table_columns(table.schema())}
         return scan.select(restored(f, have.get(f.name)) for f in columns)
 
