@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -58,6 +58,7 @@ class FileWriter:
     io: FileIO
     ratio: float = MEMORY_RATIO
     passes: int = 0
+    given: list[str] = field(default_factory=list)
 
     def root(self) -> str:
         base = f"{self.location}/data"
@@ -84,7 +85,7 @@ class FileWriter:
         folder = self._folder(values)
 
         def name(args: Any) -> str:
-            return f"{folder}{self.token}-{number:03d}-{args.index_in_partition:05d}.parquet"
+            return self._given(f"{folder}{self.token}-{number:03d}-{args.index_in_partition:05d}.parquet")
 
         by = pl.PartitionBy(self.root(), file_path_provider=name, approximate_bytes_per_file=self._memory())
         sink = self._sink(rows, by, paths, ROWS_A_GROUP)
@@ -107,7 +108,7 @@ class FileWriter:
             found = {**constant, **dict(zip((p.name for p in parts), key, strict=True))}
             # Different values may share a folder (null and "null", or by letter case), so the ordinal makes the name.
             file = f"{self.token}-{number:03d}-{ordinal:05d}-{args.index_in_partition:05d}.parquet"
-            path = self._folder(found) + file
+            path = self._given(self._folder(found) + file)
             values[path] = found
             return path
 
@@ -189,8 +190,7 @@ class FileWriter:
         written = Written()
         for path in paths:
             if path.num_rows == 0:
-                with contextlib.suppress(OSError):
-                    Path(path.path).unlink()
+                self._remove(path.path)
                 continue
             written.rows += path.num_rows
             written.bytes += path.num_bytes
@@ -223,9 +223,23 @@ class FileWriter:
             **statistics.to_serialized_dict(),
         )
 
+    def _given(self, path: str) -> str:
+        self.given.append(path)
+        return path
+
+    def _remove(self, path: str) -> None:
+        with contextlib.suppress(OSError):
+            if self.storage is None:
+                Path(path).unlink()
+            else:
+                self.io.delete(path)
+
     def remove_all(self) -> None:
-        """Removes every file of the run from a local data folder, those of a pass that died in the middle too."""
+        """Removes every file of the run, those of a pass that died in the middle too; what cannot be reached stays."""
         if self.storage is not None:
+            # A store shows no file before it is complete, and its listing would be as long as the table is old.
+            for name in self.given:
+                self._remove(f"{self.root()}/{name}")
             return
         root = Path(self.root())
         for path in root.rglob(f"{self.token}-*") if root.is_dir() else ():
