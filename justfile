@@ -17,7 +17,11 @@ dativo *arguments:
 
 # Run all tests; what they need is installed and started by themselves.
 test *arguments:
-    pytest -n 2 --dist loadfile {{ arguments }}
+    pytest -n 2 --dist loadfile -m "not spark" {{ arguments }}
+
+# Read tables back with DuckDB's and Spark's own Iceberg readers; installs Spark (480 MB) below .local/.
+test-readers *arguments:
+    pytest tests/readers {{ arguments }}
 
 # Run the tests that need no server and take less than a minute.
 test-quick *arguments:
