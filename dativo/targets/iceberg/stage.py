@@ -153,6 +153,11 @@ def field_ids(schema: Schema) -> dict[str, int]:
     return {name: schema.find_field(name).field_id for name in schema.column_names}
 
 
+def begin(table: Table) -> Staged:
+    """A change of a table with nothing in it yet."""
+    return Staged(_Transaction(table, autocommit=False), table)
+
+
 def stage_schema(catalog: Catalog, table: Table | None, plan: Plan) -> Staged:
     """The table's creation or the changes of its schema, staged."""
     if table is None:
