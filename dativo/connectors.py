@@ -18,13 +18,14 @@ from dativo.errors import UnsupportedError
 from dativo.sources.protocol import Source
 from dativo.targets.protocol import Target
 from dativo.targets.reading import TableReader
+from dativo.targets.upkeep import TableKeeper
 
 
 class Adapter(NamedTuple):
     """Where an adapter is, as `module:attribute`, and the extra to install.
 
     `options` is the function that checks a source's options, `reader` looks at a target's tables, `unbuilt` is the
-    function that tells what of a target's settings this version cannot carry out.
+    function that tells what of a target's settings this version cannot carry out, `keeper` is for the tables' upkeep.
     """
 
     adapter: str
@@ -32,6 +33,7 @@ class Adapter(NamedTuple):
     extra: str
     reader: str | None = None
     unbuilt: str | None = None
+    keeper: str | None = None
 
 
 SOURCES = {
@@ -46,6 +48,7 @@ TARGETS = {
         "iceberg",
         "dativo.targets.iceberg.reading:IcebergReader",
         "dativo.targets.iceberg.catalog:unbuilt",
+        keeper="dativo.targets.iceberg.upkeep.keeper:IcebergKeeper",
     ),
 }
 
@@ -66,6 +69,14 @@ def reader(job: ResolvedJob, stream: StreamConfig) -> TableReader:
     if adapter.reader is None:
         raise UnsupportedError(f"tables of the target '{job.target_type}' cannot be read back")
     return cast(TableReader, _load(adapter._replace(adapter=adapter.reader))(job, stream))
+
+
+def keeper(job: ResolvedJob, stream: StreamConfig) -> TableKeeper:
+    """What keeps the tables of a stream; UnsupportedError when the job's target has none to be kept."""
+    adapter = _adapter(TARGETS, "target", job.target_type, job)
+    if adapter.keeper is None:
+        raise UnsupportedError(f"the target '{job.target_type}' has no tables that need upkeep")
+    return cast(TableKeeper, _load(adapter._replace(adapter=adapter.keeper))(job, stream))
 
 
 def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:
