@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dativo.config.resolve import ResolvedJob, load_job
     from dativo.errors import ConfigError, DativoError, Problem
     from dativo.observe.listener import Listener
+    from dativo.pipeline.difference import RunDiff, diff_runs
     from dativo.pipeline.doctor import Check, doctor
     from dativo.pipeline.explain import JobOutline, StreamOutline, explain
     from dativo.pipeline.export import Exported, export
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from dativo.pipeline.preview import Preview, plan, preview
     from dativo.pipeline.rejects import RejectRun, list_rejects, show_rejects
     from dativo.pipeline.run import sync
+    from dativo.pipeline.run_names import RunDetail, show_run
+    from dativo.pipeline.runs import TableRun, list_runs
     from dativo.pipeline.skeleton import init
     from dativo.pipeline.states import JobState, rebuild_state, show_state
     from dativo.pipeline.tables import Shown, find_table, show_table
@@ -47,11 +50,15 @@ __all__ = [
     "Receipt",
     "RejectRun",
     "ResolvedJob",
+    "RunDetail",
+    "RunDiff",
     "Shown",
     "StreamOutline",
     "StreamReceipt",
+    "TableRun",
     "Validation",
     "__version__",
+    "diff_runs",
     "doctor",
     "explain",
     "export",
@@ -60,12 +67,14 @@ __all__ = [
     "init",
     "list_connectors",
     "list_rejects",
+    "list_runs",
     "load_job",
     "load_jobs",
     "plan",
     "preview",
     "rebuild_state",
     "show_rejects",
+    "show_run",
     "show_state",
     "show_table",
     "sync",
@@ -86,10 +95,14 @@ _WHERE = {
     "Receipt": "dativo.receipt",
     "RejectRun": "dativo.pipeline.rejects",
     "ResolvedJob": "dativo.config.resolve",
+    "RunDetail": "dativo.pipeline.run_names",
+    "RunDiff": "dativo.pipeline.difference",
     "Shown": "dativo.pipeline.tables",
     "StreamOutline": "dativo.pipeline.explain",
     "StreamReceipt": "dativo.receipt",
+    "TableRun": "dativo.pipeline.runs",
     "Validation": "dativo.pipeline.validate",
+    "diff_runs": "dativo.pipeline.difference",
     "doctor": "dativo.pipeline.doctor",
     "explain": "dativo.pipeline.explain",
     "export": "dativo.pipeline.export",
@@ -98,12 +111,14 @@ _WHERE = {
     "init": "dativo.pipeline.skeleton",
     "list_connectors": "dativo.pipeline.offer",
     "list_rejects": "dativo.pipeline.rejects",
+    "list_runs": "dativo.pipeline.runs",
     "load_job": "dativo.pipeline.jobs",
     "load_jobs": "dativo.pipeline.jobs",
     "plan": "dativo.pipeline.preview",
     "preview": "dativo.pipeline.preview",
     "rebuild_state": "dativo.pipeline.states",
     "show_rejects": "dativo.pipeline.rejects",
+    "show_run": "dativo.pipeline.run_names",
     "show_state": "dativo.pipeline.states",
     "show_table": "dativo.pipeline.tables",
     "sync": "dativo.pipeline.run",

@@ -41,10 +41,10 @@ def print_frame(console: Console, frame: pl.DataFrame, masked: Collection[str] =
 
 
 def _texts(frame: pl.DataFrame) -> list[list[str]]:
-    return [["" if v is None else cell(_text(v), LONGEST) for v in row] for row in frame.iter_rows()]
+    return [["" if v is None else cell(cell_text(v), LONGEST) for v in row] for row in frame.iter_rows()]
 
 
-def _text(value: object) -> str:
+def cell_text(value: object) -> str:
     """A value as exports write it."""
     if isinstance(value, bytes):
         return value.hex()
@@ -53,7 +53,7 @@ def _text(value: object) -> str:
     if isinstance(value, datetime | time):
         return value.isoformat()
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False, default=_text)
+        return json.dumps(value, ensure_ascii=False, default=cell_text)
     return str(value)
 
 
@@ -76,7 +76,7 @@ def _html_table(frame: pl.DataFrame, masked: Collection[str]) -> str:
     )
     rows = "".join(
         "<tr>"
-        + "".join(f"<td>{'<i>null</i>' if v is None else html.escape(safe(_text(v)))}</td>" for v in row)
+        + "".join(f"<td>{'<i>null</i>' if v is None else html.escape(safe(cell_text(v)))}</td>" for v in row)
         + "</tr>"
         for row in frame.iter_rows()
     )

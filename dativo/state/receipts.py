@@ -27,12 +27,21 @@ def keep_receipt(job: ResolvedJob, receipt: Receipt) -> None:
         raise StateError(f"old receipts cannot be removed: {error.strerror}") from None
 
 
-def receipts(job: ResolvedJob) -> list[Receipt]:
-    """The receipts that are kept, the newest first; what cannot be read is left out."""
+def receipts(job: ResolvedJob, *, of: str | None = None) -> list[Receipt]:
+    """The receipts that are kept, the newest first; what cannot be read is left out.
+
+    `of` names another job of the same tenant and state folder.
+    """
+    folder = receipts_folder(job) if of is None else receipts_folder(job).parent / of
     found = []
-    for path in sorted(receipts_folder(job).glob("*.json"), reverse=True):
+    for path in sorted(folder.glob("*.json"), reverse=True):
         try:
             found.append(receipt_from_json(path.read_text(encoding="utf-8")))
         except (OSError, StateError, UnicodeDecodeError):
             continue
     return found
+
+
+def jobs_with_receipts(job: ResolvedJob) -> list[str]:
+    """The jobs of the job's tenant that have kept receipts, by name."""
+    return sorted(p.name for p in receipts_folder(job).parent.glob("*") if p.is_dir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -24,9 +25,10 @@ class TableColumn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot: when, by which run, and what it changed. `at` is ISO 8601 in UTC."""
+    """A snapshot: when, by which run, and what it changed. `at` is ISO 8601 in UTC, `parent` the one before it."""
 
     id: int
+    parent: int | None
     at: str
     operation: str
     run: str | None
@@ -34,6 +36,7 @@ class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     rows_added: int
     rows_removed: int
     files_added: int
+    files_removed: int
     current: bool
 
 
@@ -54,6 +57,30 @@ class TableFacts(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: tuple[TableSnapshot, ...]
     tags: dict[str, str]
     jobs: tuple[str, ...]
+
+
+class FileCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Data files with the rows and bytes that they hold."""
+
+    files: int
+    rows: int
+    bytes: int
+
+
+@dataclass(slots=True, frozen=True)
+class Version:
+    """One of two versions of a table: its columns, and what it has that the other one lacks.
+
+    `fields` are the columns whose type a contract can have. `own` are the data files that only this version has, `rows`
+    the rows in them (None: no file). `exact` tells that `own.rows` is the number of `rows`: no deletes apply to them.
+    """
+
+    snapshot: TableSnapshot
+    columns: tuple[TableColumn, ...]
+    fields: tuple[Field, ...]
+    own: FileCount
+    rows: pl.LazyFrame | None
+    exact: bool
 
 
 class TableReader(Protocol):
@@ -85,4 +112,12 @@ class TableReader(Protocol):
 
     def rejects(self) -> pl.LazyFrame | None:
         """The stored violations of the table's jobs: run, job, action, file, row, column, rule, value, record, found_at."""
+        ...
+
+    def snapshots(self) -> tuple[TableSnapshot, ...]:
+        """Every snapshot that can still be read, the newest first."""
+        ...
+
+    def versions(self, before: int, after: int) -> tuple[Version, Version]:
+        """Two snapshots held against each other; TargetError when one of them cannot be read any more."""
         ...

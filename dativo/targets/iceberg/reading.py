@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
 
 import polars as pl
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Snapshot
 
 from dativo.config.asset import Field
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.evolve import changes
 from dativo.errors import TargetError
+from dativo.targets.iceberg import travel
 from dativo.targets.iceberg.catalog import open_catalog, settings, sqlite_file
 from dativo.targets.iceberg.failure import first_line
 from dativo.targets.iceberg.memory import RUN, decode_state, run_key
@@ -25,7 +23,7 @@ from dativo.targets.iceberg.schema import contract_fields, readable, table_colum
 from dativo.targets.iceberg.stage import tokens
 from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.protocol import Saved, TableShape
-from dativo.targets.reading import TableColumn, TableFacts, TableSnapshot
+from dativo.targets.reading import TableFacts, TableSnapshot, Version
 
 SNAPSHOTS = 20
 
@@ -67,10 +65,9 @@ class IcebergReader:
             return None
         schema = table.schema()
         current = table.current_snapshot()
-        total = _summary(current) if current is not None else {}
+        total = travel.summary(current) if current is not None else {}
         names = {f.field_id: f.name for f in schema.fields}
         parts = [(names.get(f.source_id, "?"), str(f.transform)) for f in table.spec().fields]
-        newest = sorted(table.metadata.snapshots, key=lambda s: s.timestamp_ms, reverse=True)[:SNAPSHOTS]
         properties = table.properties
         return TableFacts(
             name=".".join(self.identifier),
@@ -79,12 +76,9 @@ class IcebergReader:
             rows=int(total.get("total-records", 0)),
             files=int(total.get("total-data-files", 0)),
             bytes=int(total.get("total-files-size", 0)),
-            columns=tuple(
-                TableColumn(id=f.field_id, name=f.name, type=str(f.field_type), required=f.required, comment=f.doc)
-                for f in schema.fields
-            ),
+            columns=travel.columns(schema),
             partitioning=tuple(c if t == "identity" else f"{t}({c})" for c, t in parts),
-            snapshots=tuple(_snapshot(s, current) for s in newest),
+            snapshots=self.snapshots()[:SNAPSHOTS],
             tags={k: v for k, v in sorted(properties.items()) if k.startswith(_TAGS)},
             jobs=tuple(sorted(k.removeprefix(RUN) for k in properties if k.startswith(RUN))),
         )
@@ -120,28 +114,27 @@ class IcebergReader:
         table = self._table((self.stream.namespace, self.stream.table + REJECTS_SUFFIX))
         return None if table is None else self._scan(table)
 
+    def snapshots(self) -> tuple[TableSnapshot, ...]:
+        return tuple(travel.described(m.snapshot, current=m.current) for m in self._moments)
+
+    def versions(self, before: int, after: int) -> tuple[Version, Version]:
+        return travel.versions(self._moment(before), self._moment(after), self._storage, ".".join(self.identifier))
+
+    @cached_property
+    def _moments(self) -> list[travel.Moment]:
+        return [] if self.table is None else travel.moments(self.table)
+
+    def _moment(self, number: int) -> travel.Moment:
+        for moment in self._moments:
+            if moment.snapshot.snapshot_id == number:
+                return moment
+        raise TargetError(f"the table {'.'.join(self.identifier)} does not keep the snapshot {number} any more")
+
     def _scan(self, table: Table) -> pl.LazyFrame:
-        return pl.scan_iceberg(table, storage_options=storage_options(table.location(), self.settings.properties))
+        return pl.scan_iceberg(table, storage_options=self._storage(table))
+
+    def _storage(self, table: Table) -> dict[str, str] | None:
+        return storage_options(table.location(), table.io.properties)
 
 
 _TAGS = ("asset.", "classification.", "finops.", "governance.", "source.", "lineage.")
-
-
-def _summary(snapshot: Snapshot) -> dict[str, Any]:
-    return dict(snapshot.summary.additional_properties) if snapshot.summary is not None else {}
-
-
-def _snapshot(snapshot: Snapshot, current: Snapshot | None) -> TableSnapshot:
-    found = _summary(snapshot)
-    moment = datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC)
-    return TableSnapshot(
-        id=snapshot.snapshot_id,
-        at=moment.isoformat(timespec="seconds"),
-        operation=snapshot.summary.operation.value if snapshot.summary is not None else "",
-        run=found.get("dativo.run"),
-        job=found.get("dativo.job"),
-        rows_added=int(found.get("added-records", 0)),
-        rows_removed=int(found.get("deleted-records", 0)),
-        files_added=int(found.get("added-data-files", 0)),
-        current=current is not None and snapshot.snapshot_id == current.snapshot_id,
-    )
