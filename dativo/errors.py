@@ -9,6 +9,7 @@
     │  ├─ SchemaChangeRefused   the table cannot take the contract's columns without losing or changing values
     │  ├─ CommitConflict        another run of the same job committed first
     │  └─ CommitUnknown         the catalog did not say whether the commit landed, and could not be asked
+    ├─ StoreError               an object store cannot be reached or refuses what it is asked
     ├─ StateError               the saved state cannot be read or written
     └─ Interrupted              the person asked the run to stop
 
@@ -136,6 +137,12 @@ class CommitUnknown(TargetError):
     """The catalog did not say whether the commit landed and could not be asked again."""
 
     code = "commit_unknown"
+
+
+class StoreError(DativoError):
+    """An object store cannot be reached, or refuses what it is asked; the hint names the settings to look at."""
+
+    code = "store"
 
 
 class StateError(DativoError):
