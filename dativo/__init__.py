@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dativo.config.resolve import ResolvedJob, load_job
     from dativo.errors import ConfigError, DativoError, Problem
     from dativo.observe.listener import Listener
-    from dativo.pipeline.difference import RunDiff, diff_runs
+    from dativo.pipeline.difference import ColumnChange, RunDiff, diff_runs
     from dativo.pipeline.doctor import Check, doctor
     from dativo.pipeline.explain import JobOutline, StreamOutline, explain
     from dativo.pipeline.export import Exported, export
@@ -38,6 +38,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Check",
+    "ColumnChange",
     "ConfigError",
     "ConnectorOffer",
     "DativoError",
@@ -83,6 +84,7 @@ __all__ = [
 
 _WHERE = {
     "Check": "dativo.pipeline.doctor",
+    "ColumnChange": "dativo.pipeline.difference",
     "ConfigError": "dativo.errors",
     "ConnectorOffer": "dativo.pipeline.offer",
     "DativoError": "dativo.errors",

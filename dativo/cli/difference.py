@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dativo import RunDiff, TableRun
+from dativo import ColumnChange, RunDiff, TableRun
 from dativo.cli.console import cell, plural, size, table
 from dativo.cli.frames import cell_text, print_frame
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from dativo.pipeline.difference import ColumnChange
 
 _MARKS = {"added": "+", "removed": "-"}
 
