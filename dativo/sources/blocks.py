@@ -6,7 +6,6 @@ way only a few blocks are in memory at once, whatever the file's size.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,7 @@ from polars.io.plugins import register_io_source
 
 from dativo.errors import Interrupted, SourceError
 from dativo.sources.csv_block import Parsed
-from dativo.sources.files import LocalFile
+from dativo.sources.input import InputFile, OpenFile
 from dativo.sources.protocol import FILE, ROW, Meter
 
 BLOCK = 8 << 20
@@ -43,7 +42,7 @@ class TextFile:
     `cut(text)` tells after which line break of a piece of text a block should end, 0 when there is none.
     """
 
-    file: LocalFile
+    file: InputFile
     index: int
     plain: bool
     start: int
@@ -88,7 +87,7 @@ def scan(files: Sequence[TextFile], schema: dict[str, pl.DataType], meter: Meter
 
 def _records(file: TextFile, pool: ThreadPoolExecutor, workers: int, size: int, meter: Meter) -> Iterator[pl.DataFrame]:
     """The frames of one file in order, ROW counted through the file from 1."""
-    blocks = _plain_blocks(file, _Descriptor(file.file), size) if file.plain else _stream_blocks(file, size)
+    blocks = _blocks(file, size)
     ahead: deque[tuple[Block, bool, Future[tuple[bytes, Parsed]]]] = deque()
     done, rest = 0, b""
     exhausted = False
@@ -141,48 +140,40 @@ def _stop_when_asked(meter: Meter) -> None:
         raise Interrupted("stopped while reading; nothing was committed")
 
 
-class _Descriptor:
-    """A file that is open for reading until the last block that reads it is done."""
-
-    __slots__ = ("number",)
-
-    def __init__(self, file: LocalFile) -> None:
-        self.number = -1
-        try:
-            self.number = os.open(file.path, os.O_RDONLY)
-        except OSError as error:
-            raise SourceError(f"'{file.name}' cannot be read: {error.strerror}") from None
-
-    def __del__(self) -> None:
-        if self.number >= 0:
-            os.close(self.number)
+def _blocks(file: TextFile, size: int) -> Iterator[tuple[Block, bool]]:
+    """Blocks of a file, each ending with a line break; and whether it is the file's last."""
+    if not file.plain:
+        return _stream_blocks(file, _without(file.pieces(), file.start), size)
+    opened = file.file.open()
+    if opened.in_place:
+        return _plain_blocks(file, opened, size)
+    return _stream_blocks(file, opened.pieces(file.start, size), size)
 
 
-def _plain_blocks(file: TextFile, descriptor: _Descriptor, size: int) -> Iterator[tuple[Block, bool]]:
-    """Blocks of a file that is read in place, each ending with a line break; and whether it is the file's last."""
-    total = os.fstat(descriptor.number).st_size
-    start = file.start
+def _plain_blocks(file: TextFile, opened: OpenFile, size: int) -> Iterator[tuple[Block, bool]]:
+    """Blocks of a file that is read in place."""
+    start, total = file.start, opened.size
     while start < total:
-        end = _block_end(descriptor.number, start, start + size, total, file)
+        end = _block_end(file, opened, start, start + size)
 
         def read(start: int = start, end: int = end) -> bytes:
-            return _read_range(descriptor.number, start, end, file.file.name)
+            return _read_range(file, opened, start, end)
 
         yield read, end >= total
         start = end
 
 
-def _block_end(descriptor: int, start: int, target: int, total: int, file: TextFile) -> int:
+def _block_end(file: TextFile, opened: OpenFile, start: int, target: int) -> int:
     """The offset after the last line break between `start` and `target`, or after the first one behind them."""
-    if target >= total:
-        return total
+    if target >= opened.size:
+        return opened.size
     low = max(target - _TAIL, start)
-    found = file.cut(os.pread(descriptor, target - low, low))
+    found = file.cut(opened.read(low, target - low))
     if found > 0:
         return low + found
     position = target
-    while position < total:
-        data = os.pread(descriptor, 1 << 20, position)
+    while position < opened.size:
+        data = opened.read(position, 1 << 20)
         if not data:
             raise _shorter(file.file.name)
         found = data.find(b"\n")
@@ -191,7 +182,14 @@ def _block_end(descriptor: int, start: int, target: int, total: int, file: TextF
         position += len(data)
         if position - start > MAX_LINE:
             raise _too_long(file.file.name, start)
-    return total
+    return opened.size
+
+
+def _read_range(file: TextFile, opened: OpenFile, start: int, end: int) -> bytes:
+    data = opened.read(start, end - start)
+    if len(data) < end - start:
+        raise _shorter(file.file.name)
+    return data
 
 
 def _shorter(name: str) -> SourceError:
@@ -204,28 +202,10 @@ def _too_long(name: str, start: int) -> SourceError:
     )
 
 
-def _read_range(descriptor: int, start: int, end: int, name: str) -> bytes:
-    try:
-        data = os.pread(descriptor, end - start, start)
-        while len(data) < end - start:
-            more = os.pread(descriptor, end - start - len(data), start + len(data))
-            if not more:
-                raise _shorter(name)
-            data += more
-    except OSError as error:
-        raise SourceError(f"'{name}' cannot be read: {error.strerror}") from None
-    return data
-
-
-def _stream_blocks(file: TextFile, size: int) -> Iterator[tuple[Block, bool]]:
+def _stream_blocks(file: TextFile, pieces: Iterator[bytes], size: int) -> Iterator[tuple[Block, bool]]:
     """Blocks of a file that comes as a stream of UTF-8 pieces."""
-    skip, buffered, length = file.start, [], 0
-    for piece in file.pieces():
-        data = piece
-        if skip:
-            data, skip = data[skip:], max(skip - len(data), 0)
-        if not data:
-            continue
+    buffered, length = [], 0
+    for data in pieces:
         length += len(data)
         buffered.append(data)
         if b"\n" not in data and length > MAX_LINE:
@@ -239,6 +219,15 @@ def _stream_blocks(file: TextFile, size: int) -> Iterator[tuple[Block, bool]]:
         buffered, length = [whole[cut:]], len(whole) - cut
         yield _given(whole[:cut]), False
     yield _given(b"".join(buffered)), True
+
+
+def _without(pieces: Iterator[bytes], skip: int) -> Iterator[bytes]:
+    """The pieces without so many bytes at their beginning, and without empty ones."""
+    for piece in pieces:
+        data = piece[skip:] if skip else piece
+        skip = max(skip - len(piece), 0)
+        if data:
+            yield data
 
 
 def _given(data: bytes) -> Block:

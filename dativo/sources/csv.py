@@ -16,10 +16,11 @@ from dativo.sources.blocks import TextFile, scan
 from dativo.sources.csv_block import BlockFormat, Parsed, read_block, record_end
 from dativo.sources.csv_header import Header, read_header
 from dativo.sources.csv_record import Dialect
-from dativo.sources.files import LocalFile, list_files, select
+from dativo.sources.files import list_files
+from dativo.sources.input import InputFile, each
 from dativo.sources.options import DEFAULT_NULLS, CsvOptions, csv_options
 from dativo.sources.protocol import PROVENANCE, TEXT, Extract, Meter, SourceColumn
-from dativo.sources.snapshot import settled
+from dativo.sources.selection import select, settled
 from dativo.sources.text import bom_length, is_plain, members, utf8_pieces
 from dativo.state.cursor import Cursor
 
@@ -33,7 +34,7 @@ _SWAPPED = bytes.maketrans(b"\r\n", b"\n\r")
 class _Opened:
     """A file whose header was read."""
 
-    file: LocalFile
+    file: InputFile
     header: Header
 
 
@@ -48,8 +49,7 @@ class CsvSource:
         return [s.name for s in self.job.streams]
 
     def check(self, stream: StreamConfig) -> list[dict[str, Any]]:
-        files = list_files(self.job, stream)
-        opened = [self.open(m, stream) for f in files for m in members(f, self.options.compression)]
+        opened = self.opened(list_files(self.job, stream), stream)
         return [{"name": o.file.name, "ok": True, "message": f"{len(o.header.columns)} columns"} for o in opened]
 
     def read(
@@ -62,7 +62,7 @@ class CsvSource:
         full: bool = False,
     ) -> Extract:
         selection = select(list_files(self.job, stream), self.job, since, full=full)
-        opened = [self.open(m, stream) for f in selection.files for m in members(f, self.options.compression)]
+        opened = self.opened(selection.files, stream)
         columns = tuple(dict.fromkeys(c for o in opened for c in o.header.columns))
         meter.total_bytes = sum(o.file.size for o in opened)
         counts = {c: sum(c in o.header.columns for o in opened) for c in columns}
@@ -83,7 +83,12 @@ class CsvSource:
             notes=selection.notes,
         )
 
-    def open(self, file: LocalFile, stream: StreamConfig) -> _Opened:
+    def opened(self, files: Sequence[InputFile], stream: StreamConfig) -> list[_Opened]:
+        """The files, those inside archives too, each with its header."""
+        found = [m for inside in each(files, lambda f: members(f, self.options.compression)) for m in inside]
+        return each(found, lambda f: self.open(f, stream))
+
+    def open(self, file: InputFile, stream: StreamConfig) -> _Opened:
         """The file with its header; SourceError when it is empty or the header cannot be read."""
         header = read_header(
             partial(utf8_pieces, file, self.options.compression, self.options.encoding, 1 << 16),
@@ -124,7 +129,7 @@ class CsvSource:
             cut=partial(record_end, dialect=own.dialect),
         )
 
-    def pieces(self, file: LocalFile, header: Header) -> Iterator[bytes]:
+    def pieces(self, file: InputFile, header: Header) -> Iterator[bytes]:
         for piece in utf8_pieces(file, self.options.compression, self.options.encoding):
             yield piece.translate(_SWAPPED) if header.lone_returns else piece
 

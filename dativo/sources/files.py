@@ -1,27 +1,28 @@
-"""Local files of a job: what its paths and globs stand for, and which of them are new since a cursor."""
+"""Local files of a job: what its paths and globs stand for, and how they are opened."""
 
 from __future__ import annotations
 
 import errno
 import glob
-import hashlib
 import os
 import stat
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dativo.config import paths
 from dativo.config.job import File
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import SourceError, listed, nearest
-from dativo.state.cursor import Cursor, iso, moment
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(slots=True, frozen=True)
 class LocalFile:
-    """A file to read. `member` names a file inside a zip archive; `entry` is the state entry it belongs to."""
+    """A file of a local disk. `member` names a file inside a zip archive; `entry` is the state entry it belongs to."""
 
     path: Path
     name: str
@@ -32,18 +33,77 @@ class LocalFile:
     member: str | None = None
 
     @property
-    def modified(self) -> str:
-        return iso(self.modified_ns)
+    def identity(self) -> str:
+        return _text(self.path)
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def local(self) -> bool:
+        return True
+
+    def open(self) -> OpenLocalFile:
+        return OpenLocalFile(self)
+
+    def verify(self) -> None:
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise SourceError(
+                f"'{self.name}' went away while it was read: {error.strerror}", hint="run again"
+            ) from None
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified_ns) and self.member is None:
+            raise SourceError(
+                f"'{self.name}' changed while it was read; nothing was committed", hint="run again when it is complete"
+            )
+
+    def inside(self, member: str, size: int) -> LocalFile:
+        return replace(self, member=member, name=f"{self.name}!{member}", size=size)
+
+    def scan(self) -> pl.LazyFrame:
+        import polars as pl
+
+        return pl.scan_parquet(self.path, glob=False, hive_partitioning=False)
 
 
-@dataclass(slots=True)
-class Selection:
-    """What is to be read, and the cursor once it was."""
+class OpenLocalFile:
+    """A file that is open until nothing reads it any more."""
 
-    files: list[LocalFile]
-    skipped: int
-    cursor: Cursor
-    notes: list[str]
+    __slots__ = ("_descriptor", "_name", "size")
+
+    in_place = True
+
+    def __init__(self, file: LocalFile) -> None:
+        self._descriptor = -1
+        self._name = file.name
+        try:
+            self._descriptor = os.open(file.path, os.O_RDONLY)
+            self.size = os.fstat(self._descriptor).st_size
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def read(self, start: int, length: int) -> bytes:
+        try:
+            data = os.pread(self._descriptor, length, start)
+            while len(data) < length and (more := os.pread(self._descriptor, length - len(data), start + len(data))):
+                data += more
+        except OSError as error:
+            raise self._unreadable(error) from None
+        return data
+
+    def pieces(self, start: int, length: int) -> Iterator[bytes]:
+        while data := self.read(start, length):
+            yield data
+            start += len(data)
+
+    def _unreadable(self, error: OSError) -> SourceError:
+        return SourceError(f"'{self._name}' cannot be read: {error.strerror}")
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
 
 
 def list_files(job: ResolvedJob, stream: StreamConfig) -> list[LocalFile]:
@@ -148,86 +208,3 @@ def _local(path: Path, key: str, is_glob: bool, job: ResolvedJob, field: str) ->
 def _text(path: str | Path) -> str:
     """A path as text that can be stored; bytes of a name that are not UTF-8 are spelt out."""
     return os.fsencode(path).decode(errors="backslashreplace")
-
-
-def select(files: list[LocalFile], job: ResolvedJob, since: Cursor | None, *, full: bool) -> Selection:
-    """The files that are new or changed since a cursor.
-
-    A named file is read when its time or size differs from what is stored. Of a glob those are read that are newer than
-    its watermark; those at the watermark or inside the lookback are known one by one. With a lookback of N days, files
-    modified within N days of now are read again. Without incremental loading everything is read, unless nothing at all
-    has changed since the last run.
-    """
-    fingerprint = _fingerprint(files)
-    if job.incremental is None:
-        unchanged = since is not None and since.fingerprint == fingerprint and not full
-        cursor = Cursor(fingerprint=fingerprint)
-        return Selection([] if unchanged else files, len(files) if unchanged else 0, cursor, [])
-    known = {} if since is None or full else since.entries
-    lookback = timedelta(days=job.incremental.lookback_days or 0)
-    horizon = datetime.now(UTC) - lookback if lookback else None
-    chosen: list[LocalFile] = []
-    entries: dict[str, dict[str, Any]] = {k: v for k, v in known.items() if not k.startswith(("file_", "glob_"))}
-    notes: list[str] = []
-    for key in dict.fromkeys(f.entry for f in files):
-        group = [f for f in files if f.entry == key]
-        before = known.get(key)
-        if group[0].glob:
-            picked, entries[key] = _select_glob(group, before, horizon, notes)
-        else:
-            picked = [f for f in group if before is None or _changed(f, before) or _recent(f, horizon)]
-            entries[key] = {
-                "last_modified": group[0].modified,
-                "file_id": key.removeprefix("file_"),
-                "size": group[0].size,
-            }
-        chosen += picked
-    return Selection(chosen, len(files) - len(chosen), Cursor(entries=entries, fingerprint=fingerprint), notes)
-
-
-def _select_glob(
-    group: list[LocalFile], before: dict[str, Any] | None, horizon: datetime | None, notes: list[str]
-) -> tuple[list[LocalFile], dict[str, Any]]:
-    watermark = moment(before["watermark"]) if before else None
-    stored: dict[str, Any] = before.get("files", {}) if before else {}
-
-    def is_new(file: LocalFile) -> bool:
-        when = moment(file.modified)
-        if watermark is None or when > watermark or _recent(file, horizon):
-            return True
-        name = _text(file.path)
-        return when == watermark and (name not in stored or stored[name].get("size") != file.size)
-
-    picked = [f for f in group if is_new(f)]
-    newest = max([*(moment(f.modified) for f in group), *([watermark] if watermark else [])])
-    keep = {
-        _text(f.path): {"last_modified": f.modified, "size": f.size}
-        for f in group
-        if moment(f.modified) == newest or _recent(f, horizon)
-    }
-    old = sum(1 for f in group if watermark is not None and moment(f.modified) <= watermark)
-    if before and old > before.get("count", old):
-        notes.append(
-            f"{old - before['count']} file(s) appeared with a time before the watermark {before['watermark']} and were not "
-            "read: copied with their old time? Raise lookback_days, or run with --full-refresh"
-        )
-    entry = {"watermark": newest.isoformat(timespec="microseconds"), "files": keep, "count": len(group)}
-    return picked, entry
-
-
-def _changed(file: LocalFile, before: dict[str, Any]) -> bool:
-    if moment(str(before.get("last_modified"))) != moment(file.modified):
-        return True
-    return "size" in before and before["size"] != file.size
-
-
-def _recent(file: LocalFile, horizon: datetime | None) -> bool:
-    return horizon is not None and moment(file.modified) >= horizon
-
-
-def _fingerprint(files: list[LocalFile]) -> str:
-    """A hash of every file's path, time and size: equal as long as nothing was added, removed or changed."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(os.fsencode(file.path) + f"\0{file.modified_ns}\0{file.size}\n".encode())
-    return digest.hexdigest()[:32]

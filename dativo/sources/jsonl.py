@@ -19,12 +19,13 @@ from dativo.contract.text import FALSE, TRUE, TextRules
 from dativo.sources.blocks import TextFile, scan
 from dativo.sources.column_names import left_out, usable
 from dativo.sources.csv_block import Parsed
-from dativo.sources.files import LocalFile, list_files, select
+from dativo.sources.files import list_files
+from dativo.sources.input import InputFile, each
 from dativo.sources.jsonl_block import LineFormat, read_lines
 from dativo.sources.jsonl_keys import LateKeys, Looked, look
 from dativo.sources.options import JsonlOptions, jsonl_options
 from dativo.sources.protocol import PROVENANCE, Extract, Meter, SourceColumn
-from dativo.sources.snapshot import settled
+from dativo.sources.selection import select, settled
 from dativo.sources.text import bom_length, is_plain, members, utf8_pieces
 from dativo.state.cursor import Cursor
 
@@ -37,14 +38,13 @@ class JsonlSource:
     def __init__(self, job: ResolvedJob) -> None:
         self.job = job
         self.options = jsonl_options(job)
-        self._looked: dict[tuple[LocalFile, bool], Looked] = {}
+        self._looked: dict[tuple[InputFile, bool], Looked] = {}
 
     def streams(self) -> Sequence[str]:
         return [s.name for s in self.job.streams]
 
     def check(self, stream: StreamConfig) -> list[dict[str, Any]]:
-        files = list_files(self.job, stream)
-        looked = [self.look(m, whole=False) for f in files for m in members(f, self.options.compression)]
+        looked = self.looked(list_files(self.job, stream), whole=False)
         return [_finding(one) for one in looked]
 
     def read(
@@ -58,7 +58,7 @@ class JsonlSource:
     ) -> Extract:
         selection = select(list_files(self.job, stream), self.job, since, full=full)
         whole = self.job.validation_mode == "warn" and limit is None
-        looked = [self.look(m, whole=whole) for f in selection.files for m in members(f, self.options.compression)]
+        looked = self.looked(selection.files, whole=whole)
         notes = [*selection.notes, *(n for n in map(_no_lines, looked) if n)]
         columns = _columns(looked, [f.source_name for f in stream.asset.fields], notes)
         meter.total_bytes = sum(one.file.size for one in looked)
@@ -80,7 +80,12 @@ class JsonlSource:
             notes=notes,
         )
 
-    def look(self, file: LocalFile, *, whole: bool) -> Looked:
+    def looked(self, files: Sequence[InputFile], *, whole: bool) -> list[Looked]:
+        """The files, those inside archives too, each with its keys."""
+        found = [m for inside in each(files, lambda f: members(f, self.options.compression)) for m in inside]
+        return each(found, lambda f: self.look(f, whole=whole))
+
+    def look(self, file: InputFile, *, whole: bool) -> Looked:
         """The file's keys; a file that was looked at before is not read for them again."""
         known = self._looked.get((file, whole))
         if known is None:
@@ -103,7 +108,7 @@ class JsonlSource:
             finish=lambda frame: frame.select(order),
         )
 
-    def pieces(self, file: LocalFile) -> Iterator[bytes]:
+    def pieces(self, file: InputFile) -> Iterator[bytes]:
         return utf8_pieces(file, self.options.compression, self.options.encoding)
 
 

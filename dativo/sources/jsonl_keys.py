@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dativo.sources.files import LocalFile
+from dativo.sources.input import InputFile
 from dativo.sources.jsonl_block import proven_by, text_lines
 from dativo.sources.jsonl_layout import Layout
 from dativo.sources.jsonl_record import RecordReader
@@ -25,7 +25,7 @@ class Looked:
     `whole` tells that there are no others, `records` how many of them were objects, `start` how the text begins.
     """
 
-    file: LocalFile
+    file: InputFile
     layout: Layout
     keys: tuple[str, ...]
     records: int
@@ -33,7 +33,7 @@ class Looked:
     start: str
 
 
-def look(file: LocalFile, compression: str, encoding: str, *, whole: bool) -> Looked:
+def look(file: InputFile, compression: str, encoding: str, *, whole: bool) -> Looked:
     """A file's keys, from its first 256 KiB or all of it; SourceError when it cannot be read."""
     layout, reader = Layout(), RecordReader()
     keys: dict[str, None] = {}
@@ -60,7 +60,7 @@ def look(file: LocalFile, compression: str, encoding: str, *, whole: bool) -> Lo
     return Looked(file, layout, (*ordered, *(k for k in keys if k not in ordered)), records, ended, start)
 
 
-def _blocks(file: LocalFile, compression: str, encoding: str, *, whole: bool) -> Iterator[tuple[bytes, bool]]:
+def _blocks(file: InputFile, compression: str, encoding: str, *, whole: bool) -> Iterator[tuple[bytes, bool]]:
     """Whole lines from the file's start, and whether the file ends with them."""
     held = b""
     for piece in utf8_pieces(file, compression, encoding, WHOLE_PIECE if whole else HEAD):

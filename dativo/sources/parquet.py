@@ -18,12 +18,13 @@ from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
 from dativo.errors import SourceError
 from dativo.sources.column_names import left_out
-from dativo.sources.files import list_files, select
+from dativo.sources.files import list_files
+from dativo.sources.input import each
 from dativo.sources.options import parquet_options
 from dativo.sources.parquet_file import Footer, read_footer
 from dativo.sources.parquet_schema import united
 from dativo.sources.protocol import PROVENANCE, Extract, Meter, SourceColumn
-from dativo.sources.snapshot import settled
+from dativo.sources.selection import select, settled
 from dativo.state.cursor import Cursor
 
 
@@ -38,7 +39,7 @@ class ParquetSource:
         return [s.name for s in self.job.streams]
 
     def check(self, stream: StreamConfig) -> list[dict[str, Any]]:
-        footers = [read_footer(f) for f in list_files(self.job, stream)]
+        footers = each(list_files(self.job, stream), read_footer)
         _schema(footers, stream)
         return [
             {"name": f.file.name, "ok": True, "message": f"{len(f.dtypes)} columns, {f.rows()} rows", "hint": ""}
@@ -55,7 +56,7 @@ class ParquetSource:
         full: bool = False,
     ) -> Extract:
         selection = select(list_files(self.job, stream), self.job, since, full=full)
-        footers = [read_footer(f) for f in selection.files]
+        footers = each(selection.files, read_footer)
         schema = _schema(footers, stream)
         columns = [n for n in schema if n not in PROVENANCE]
         meter.total_bytes = sum(f.size for f in selection.files)

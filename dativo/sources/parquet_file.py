@@ -10,7 +10,7 @@ import polars as pl
 
 from dativo.errors import Interrupted, SourceError
 from dativo.sources.column_names import usable
-from dativo.sources.files import LocalFile
+from dativo.sources.input import InputFile, seekable
 from dativo.sources.parquet_schema import converted
 from dativo.sources.protocol import FILE, ROW, Meter
 
@@ -29,14 +29,14 @@ class Footer:
     `uuids` are the columns of bytes that are UUIDs, `unusable` those left out for their names.
     """
 
-    file: LocalFile
+    file: InputFile
     dtypes: dict[str, pl.DataType]
     uuids: frozenset[str]
     unusable: tuple[str, ...]
 
     def rows(self) -> int:
         """How many rows the file has."""
-        return int(_scan(self.file).select(pl.len()).collect().item())
+        return int(self.file.scan().select(pl.len()).collect().item())
 
     def batches(
         self, index: int, schema: dict[str, pl.DataType], names: Sequence[str] | None, limit: int | None, meter: Meter
@@ -67,7 +67,7 @@ class Footer:
             yield from (_height(min(SMALL, rows - start)) for start in range(0, rows, SMALL))
             return
         # Rows are numbered afterwards: Polars' own row index makes its reader hold far more of the file in memory.
-        frame = _scan(self.file).select(self._column(n, dtype).alias(n) for n, dtype in wanted.items())
+        frame = self.file.scan().select(self._column(n, dtype).alias(n) for n, dtype in wanted.items())
         if rows < total:
             frame = frame.head(rows)
         if total <= SMALL and self.file.size <= SMALL_BYTES:
@@ -81,19 +81,15 @@ class Footer:
         return converted(pl.col(name), self.dtypes[name], dtype)
 
 
-def read_footer(file: LocalFile) -> Footer:
+def read_footer(file: InputFile) -> Footer:
     """The columns of a file; SourceError when it is no Parquet file or has columns that cannot be read."""
     try:
-        dtypes: dict[str, pl.DataType] = dict(_scan(file).collect_schema())
+        dtypes: dict[str, pl.DataType] = dict(file.scan().collect_schema())
     except _FOREIGN as error:
         raise _no_parquet(file, error) from None
     uuids = _uuids(file) if any(isinstance(d, pl.Binary) for d in dtypes.values()) else frozenset()
     unusable = tuple(n for n in dtypes if not usable(n))
     return Footer(file, {n: d for n, d in dtypes.items() if n not in unusable}, uuids, unusable)
-
-
-def _scan(file: LocalFile) -> pl.LazyFrame:
-    return pl.scan_parquet(file.path, glob=False, hive_partitioning=False)
 
 
 def _completed(data: pl.DataFrame, wanted: dict[str, pl.DataType], index: int, start: int) -> pl.DataFrame:
@@ -113,13 +109,13 @@ def _height(rows: int) -> pl.DataFrame:
     return pl.DataFrame({"": [None]}).clear(rows).drop("")
 
 
-def _uuids(file: LocalFile) -> frozenset[str]:
+def _uuids(file: InputFile) -> frozenset[str]:
     """The columns whose bytes are UUIDs, which Polars does not tell."""
     import pyarrow.parquet as pq
     from pyarrow.lib import ArrowException
 
     try:
-        schema = pq.ParquetFile(file.path).schema  # type: ignore[no-untyped-call]
+        schema = pq.ParquetFile(seekable(file.open())).schema  # type: ignore[no-untyped-call]
     except (ArrowException, OSError):
         return frozenset()
     columns = [schema.column(i) for i in range(len(schema))]
@@ -132,10 +128,10 @@ def _uuid(value: pl.Expr) -> pl.Expr:
     return pl.concat_str(parts, separator="-")
 
 
-def _no_parquet(file: LocalFile, error: BaseException) -> SourceError:
+def _no_parquet(file: InputFile, error: BaseException) -> SourceError:
     start = b""
-    with suppress(OSError), file.path.open("rb") as stream:
-        start = stream.read(4)
+    with suppress(SourceError):
+        start = file.open().read(0, 4)
     packed = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
     if start in (b"PAR1", b"PARE"):
         return SourceError(
@@ -151,16 +147,11 @@ def _no_parquet(file: LocalFile, error: BaseException) -> SourceError:
     return SourceError(f"'{file.name}' {what}", hint="Parquet files begin and end with PAR1; is it CSV or JSON lines?")
 
 
-def _damaged(file: LocalFile, said: str) -> SourceError:
+def _damaged(file: InputFile, said: str) -> SourceError:
     try:
-        status = file.path.stat()
-        changed = (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns)
-    except OSError:
-        changed = True
-    if changed:
-        return SourceError(
-            f"'{file.name}' changed while it was read; nothing was committed", hint="run again when it is complete"
-        )
+        file.verify()
+    except SourceError as changed:
+        return changed
     return SourceError(f"'{file.name}' is damaged: {_first_line(said)}", hint="fetch the file again")
 
 

@@ -8,13 +8,10 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 from dativo.errors import SourceError
-from dativo.sources.files import LocalFile
+from dativo.sources.input import InputFile, seekable
 
 PIECE = 4 << 20
 # A few bytes of Zstandard can stand for a hundred thousand: it is fed in small bites so that memory stays bounded.
@@ -34,20 +31,20 @@ _FOREIGN = (
 _MAGIC = [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip")]
 
 
-def compression_of(file: LocalFile, option: str) -> str:
+def compression_of(file: InputFile, option: str) -> str:
     """The file's compression: what the option says, or what its first bytes tell."""
     if option != "auto":
         return option
-    head = _head(file, 4)
+    head = file.open().read(0, 4)
     return next((name for magic, name in _MAGIC if head.startswith(magic)), "none")
 
 
-def members(file: LocalFile, option: str) -> list[LocalFile]:
+def members(file: InputFile, option: str) -> list[InputFile]:
     """The file itself, or for a zip archive each file inside it."""
     if compression_of(file, option) != "zip":
         return [file]
     try:
-        with zipfile.ZipFile(file.path) as archive:
+        with zipfile.ZipFile(seekable(file.open())) as archive:
             infos = [i for i in archive.infolist() if not i.is_dir() and not _is_clutter(i.filename)]
     except (zipfile.BadZipFile, OSError) as error:
         raise SourceError(
@@ -60,15 +57,15 @@ def members(file: LocalFile, option: str) -> list[LocalFile]:
         raise SourceError(f"the archive '{file.name}' holds two files named '{twice}'", hint="pack it again")
     if any(i.flag_bits & 1 for i in infos):
         raise SourceError(f"the archive '{file.name}' is encrypted", hint="decrypt it first")
-    return [replace(file, member=i.filename, name=f"{file.name}!{i.filename}", size=i.file_size) for i in infos]
+    return [file.inside(i.filename, i.file_size) for i in infos]
 
 
-def is_plain(file: LocalFile, compression: str, encoding: str) -> bool:
+def is_plain(file: InputFile, compression: str, encoding: str) -> bool:
     """Whether the file's bytes are its text in UTF-8, so that they can be read in place."""
     return compression_of(file, compression) == "none" and text_encoding(file, compression, encoding) == "utf-8"
 
 
-def text_encoding(file: LocalFile, compression: str, encoding: str) -> str:
+def text_encoding(file: InputFile, compression: str, encoding: str) -> str:
     """The file's encoding: a byte order mark wins over utf-8, the option over everything else."""
     name = codecs.lookup(encoding).name
     if name in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
@@ -80,12 +77,12 @@ def text_encoding(file: LocalFile, compression: str, encoding: str) -> str:
     return name
 
 
-def bom_length(file: LocalFile) -> int:
+def bom_length(file: InputFile) -> int:
     """The length of a UTF-8 byte order mark at the file's start."""
-    return 3 if _head(file, 3) == b"\xef\xbb\xbf" else 0
+    return 3 if file.open().read(0, 3) == b"\xef\xbb\xbf" else 0
 
 
-def utf8_pieces(file: LocalFile, compression: str, encoding: str, piece: int | None = None) -> Iterator[bytes]:
+def utf8_pieces(file: InputFile, compression: str, encoding: str, piece: int | None = None) -> Iterator[bytes]:
     """The file's text as UTF-8 without a byte order mark, in pieces of about `piece` bytes.
 
     UTF-8 is passed on as it is, invalid bytes included: the reader of records tells which record they stand in. Other
@@ -132,7 +129,7 @@ def _then_end(pieces: Iterator[bytes]) -> Iterator[bytes | None]:
     yield None
 
 
-def _raw(file: LocalFile, compression: str, piece: int) -> Iterator[bytes]:
+def _raw(file: InputFile, compression: str, piece: int) -> Iterator[bytes]:
     """The file's bytes, decompressed; foreign errors are translated here."""
     kind = compression_of(file, compression)
     try:
@@ -145,21 +142,15 @@ def _raw(file: LocalFile, compression: str, piece: int) -> Iterator[bytes]:
         ) from None
 
 
-def _plain(file: LocalFile, piece: int) -> Iterator[bytes]:
-    with file.path.open("rb", buffering=0) as stream:
-        yield from _pieces(stream, piece)
+def _plain(file: InputFile, piece: int) -> Iterator[bytes]:
+    yield from file.open().pieces(0, piece)
 
 
-def _gzip(file: LocalFile, piece: int) -> Iterator[bytes]:
-    with file.path.open("rb", buffering=0) as stream:
-        yield from _inflate(stream, piece)
-
-
-def _inflate(stream: IO[bytes], piece: int) -> Iterator[bytes]:
+def _gzip(file: InputFile, piece: int) -> Iterator[bytes]:
     """Gzip, several members one after the other included."""
     inflater = zlib.decompressobj(wbits=31)
     ended = False
-    for data in _pieces(stream, max(piece // 4, 1 << 16)):
+    for data in file.open().pieces(0, max(piece // 4, 1 << 16)):
         rest = data
         while rest:
             if ended:
@@ -176,7 +167,7 @@ def _inflate(stream: IO[bytes], piece: int) -> Iterator[bytes]:
         raise EOFError("the end is missing")
 
 
-def _zstd(file: LocalFile, piece: int) -> Iterator[bytes]:
+def _zstd(file: InputFile, piece: int) -> Iterator[bytes]:
     """Zstandard, several frames one after the other included.
 
     The library's own reader takes the end of the file for the end of the frame, so a frame's end is looked for here.
@@ -185,46 +176,36 @@ def _zstd(file: LocalFile, piece: int) -> Iterator[bytes]:
 
     decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
     frame = None
-    with file.path.open("rb", buffering=0) as stream:
-        for data in _pieces(stream, max(piece // 4, 1 << 16)):
-            for start in range(0, len(data), _ZSTD_BITE):
-                rest = data[start : start + _ZSTD_BITE]
-                while rest:
-                    frame = frame or decompressor.decompressobj()
-                    try:
-                        out = frame.decompress(rest)
-                    except zstandard.ZstdError as error:
-                        raise ValueError(str(error)) from None
-                    if out:
-                        yield out
-                    rest = frame.unused_data if frame.eof else b""
-                    frame = None if frame.eof else frame
+    for data in file.open().pieces(0, max(piece // 4, 1 << 16)):
+        for start in range(0, len(data), _ZSTD_BITE):
+            rest = data[start : start + _ZSTD_BITE]
+            while rest:
+                frame = frame or decompressor.decompressobj()
+                try:
+                    out = frame.decompress(rest)
+                except zstandard.ZstdError as error:
+                    raise ValueError(str(error)) from None
+                if out:
+                    yield out
+                rest = frame.unused_data if frame.eof else b""
+                frame = None if frame.eof else frame
     if frame is not None:
         raise EOFError("the end is missing")
 
 
-def _zip(file: LocalFile, piece: int) -> Iterator[bytes]:
-    with zipfile.ZipFile(file.path) as archive, archive.open(file.member or archive.namelist()[0]) as stream:
-        yield from _pieces(stream, piece)
+def _zip(file: InputFile, piece: int) -> Iterator[bytes]:
+    archive = zipfile.ZipFile(seekable(file.open()))
+    with archive, archive.open(file.member or archive.namelist()[0]) as stream:
+        while data := stream.read(piece):
+            yield data
 
 
-_OPENERS: dict[str, Callable[[LocalFile, int], Iterator[bytes]]] = {
+_OPENERS: dict[str, Callable[[InputFile, int], Iterator[bytes]]] = {
     "none": _plain,
     "gzip": _gzip,
     "zstd": _zstd,
     "zip": _zip,
 }
-
-
-def _pieces(stream: IO[bytes], piece: int) -> Iterator[bytes]:
-    while data := stream.read(piece):
-        yield data
-
-
-def _head(file: LocalFile, length: int) -> bytes:
-    with suppress(OSError), file.path.open("rb") as stream:
-        return stream.read(length)
-    return b""
 
 
 def _is_clutter(name: str) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from dativo.errors import SourceError
-from dativo.sources.files import LocalFile, list_files, select
+from dativo.sources.files import LocalFile, list_files
+from dativo.sources.selection import select
 from dativo.state.cursor import Cursor
 from tests.project import Project
 
