@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.project import Project
 
+pytest_plugins = ["tests.services.fixtures"]
+
 settings.register_profile(
     "dativo", deadline=None, max_examples=int(os.environ.get("DATIVO_EXAMPLES", "60")),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

