@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dativo.pipeline.explain import JobOutline, StreamOutline, explain
     from dativo.pipeline.export import Exported, export
     from dativo.pipeline.jobs import find_jobs, load_jobs
+    from dativo.pipeline.maintain import Left, Maintenance, TableUpkeep, maintain
     from dativo.pipeline.offer import ConnectorOffer, list_connectors
     from dativo.pipeline.preview import Preview, plan, preview
     from dativo.pipeline.rejects import RejectRun, list_rejects, show_rejects
@@ -45,7 +46,9 @@ __all__ = [
     "Exported",
     "JobOutline",
     "JobState",
+    "Left",
     "Listener",
+    "Maintenance",
     "Preview",
     "Problem",
     "Receipt",
@@ -57,6 +60,7 @@ __all__ = [
     "StreamOutline",
     "StreamReceipt",
     "TableRun",
+    "TableUpkeep",
     "Validation",
     "__version__",
     "diff_runs",
@@ -71,6 +75,7 @@ __all__ = [
     "list_runs",
     "load_job",
     "load_jobs",
+    "maintain",
     "plan",
     "preview",
     "rebuild_state",
@@ -91,7 +96,9 @@ _WHERE = {
     "Exported": "dativo.pipeline.export",
     "JobOutline": "dativo.pipeline.explain",
     "JobState": "dativo.pipeline.states",
+    "Left": "dativo.pipeline.maintain",
     "Listener": "dativo.observe.listener",
+    "Maintenance": "dativo.pipeline.maintain",
     "Preview": "dativo.pipeline.preview",
     "Problem": "dativo.errors",
     "Receipt": "dativo.receipt",
@@ -103,6 +110,7 @@ _WHERE = {
     "StreamOutline": "dativo.pipeline.explain",
     "StreamReceipt": "dativo.receipt",
     "TableRun": "dativo.pipeline.runs",
+    "TableUpkeep": "dativo.pipeline.maintain",
     "Validation": "dativo.pipeline.validate",
     "diff_runs": "dativo.pipeline.difference",
     "doctor": "dativo.pipeline.doctor",
@@ -116,6 +124,7 @@ _WHERE = {
     "list_runs": "dativo.pipeline.runs",
     "load_job": "dativo.pipeline.jobs",
     "load_jobs": "dativo.pipeline.jobs",
+    "maintain": "dativo.pipeline.maintain",
     "plan": "dativo.pipeline.preview",
     "preview": "dativo.pipeline.preview",
     "rebuild_state": "dativo.pipeline.states",

@@ -45,6 +45,7 @@ COMMANDS = {
     "validate": Command("validate", "Find every mistake in the configuration at once.", "Set up"),
     "init": Command("init", "Make a project in an empty folder, or the demo.", "Set up"),
     "connectors": Command("connectors", "List the connectors and which of them are ready.", "Set up"),
+    "maintain": Command("maintain", "Merge small files, expire snapshots, remove orphans of tables.", "Set up"),
     "doctor": Command("doctor", "Check this machine and this folder.", "Set up"),
 }
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import TargetError
 
+TOKEN_LENGTH = 36
+
 
 def staging_root(job: ResolvedJob) -> Path:
     """The folder of all runs' staging folders."""
@@ -47,6 +49,17 @@ def sweep(root: Path) -> int:
                 shutil.rmtree(folder, ignore_errors=True)
                 swept += 1
     return swept
+
+
+def alive(root: Path) -> frozenset[str]:
+    """The tokens of the runs that go on on this machine and have their staging folder below `root`."""
+    found = set()
+    for folder in root.glob("*~*-*"):
+        name, _, owner = folder.name.rpartition("~")
+        with contextlib.suppress(ValueError):
+            if owner == _identity(int(owner.split("-")[0])):
+                found.add(name[:TOKEN_LENGTH])
+    return frozenset(found)
 
 
 def _identity(pid: int) -> str:
