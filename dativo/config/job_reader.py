@@ -108,7 +108,7 @@ def _resolved(
         warnings=(),
         marks=_marks(reading, source, target),
         connections={**source.connections, **target.connections},
-        secrets=reading.secrets,
+        secrets=source.secrets.with_those_of(target.secrets),
     )
 
 
@@ -131,7 +131,6 @@ def _unbuilt(file: JobFile, target: Target) -> tuple[str, ...]:
     blocks = (
         ("observability", file.observability),
         ("catalog", file.catalog),
-        ("retry_config", file.retry_config),
         ("plugins", file.plugins),
         ("infrastructure", file.infrastructure),
         ("engine.lock", file.engine.lock if file.engine else None),

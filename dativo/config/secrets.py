@@ -23,13 +23,15 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True
     """Everything that a secret manager has for one tenant.
 
     `values` has each secret by its name in lower case, `origins` says where it was found, as `secrets/acme/iceberg.env`,
-    `problems` what could not be read.
+    `problems` what could not be read, `folder` where the tenant's files would lie, `place` where all of it comes from.
     """
 
     tenant: str = ""
     values: dict[str, Payload] = {}
     origins: dict[str, str] = {}
     problems: tuple[Problem, ...] = ()
+    folder: str = ""
+    place: str = ""
 
     def __repr__(self) -> str:
         return f"Secrets(tenant={self.tenant!r}, names={sorted(self.values)})"
@@ -61,6 +63,21 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True
         if texts:
             found.append(({**{n.upper(): v for n, v in texts.items()}, **texts}, f"the secrets of {self.tenant}"))
         return found
+
+    def having(self, name: str, value: Payload, origin: str) -> Secrets:
+        """These secrets and one more."""
+        return msgspec.structs.replace(
+            self, values={**self.values, name: value}, origins={**self.origins, name: origin}
+        )
+
+    def with_those_of(self, other: Secrets) -> Secrets:
+        """These secrets and those of another that are not among them."""
+        return msgspec.structs.replace(
+            self,
+            values={**other.values, **self.values},
+            origins={**other.origins, **self.origins},
+            problems=tuple(dict.fromkeys((*self.problems, *other.problems))),
+        )
 
     def every_value(self) -> Iterator[Payload]:
         """All values, for masking them."""

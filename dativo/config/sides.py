@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 import msgspec
@@ -17,6 +17,8 @@ from dativo.config.nodes import Node, map_of, merge, scalar_of
 from dativo.config.reading import Reading
 from dativo.config.recipe import Recipe, incremental_defaults, source_defaults, target_defaults
 from dativo.config.registry import Connector, RegistryFile, check_connector
+from dativo.config.secret_files import secret_name, with_template
+from dativo.config.secrets import Secrets
 
 S = TypeVar("S", bound=msgspec.Struct)
 Role = Literal["source", "target"]
@@ -32,7 +34,8 @@ _FALLBACK = ("connection", "credentials", "catalog")
 class Side(Generic[S]):
     """Source or target: its connector's type, its settings, the document they came from, its entry in the registry.
 
-    `unset` has the settings whose variables are set nowhere, with their paths.
+    `unset` has the settings whose variables are set nowhere, with their paths, `secrets` the tenant's, and among them the
+    one that its credentials name.
     """
 
     type: str
@@ -41,6 +44,7 @@ class Side(Generic[S]):
     connector: Connector | None
     unset: tuple[tuple[str, Node], ...]
     connections: dict[str, Connection] = field(default_factory=dict)
+    secrets: Secrets = field(default_factory=Secrets)
 
 
 def read_source(reading: Reading, registry: RegistryFile) -> Side[Source] | None:
@@ -159,7 +163,10 @@ def _side(
 ) -> Side[S] | None:
     type_text = merged.get("type")
     named_type = type_text.text if type_text is not None and type_text.kind == "scalar" else ""
-    variables = reading.variables(named_type or recipe.connector)
+    secrets = with_template(
+        reading.secrets, merged, reading.root, reading.variables(recipe.connector), literal=reading.mode != "cloud"
+    )
+    variables = reading.environment.below(secrets.layers(named_type or recipe.connector))
     node = variables.node(merged)
     unset = tuple((path, found) for path, found in node.walk(role) if found.unset)
     node = node.having({k: _without_unset(v) if k in _FALLBACK else v for k, v in node.value.items()})
@@ -184,14 +191,14 @@ def _side(
             )
     if spec is None:
         return None
-    found = connections(role, type_, node, variables, reading.secrets, _secret_names(node, type_))
-    return Side(type_, spec, node, connector, unset, found)
+    found = connections(role, type_, node, variables, secrets, _secret_names(node, type_))
+    return Side(type_, spec, node, connector, unset, found, secrets)
 
 
 def _secret_names(node: Node, type_: str) -> tuple[str, ...]:
     """The secrets that may hold a connector's settings: the one that its `file_template` names, and its own."""
     template = node.at("credentials", "file_template")
-    stem = [PurePosixPath(template.text).name.split(".")[0].lower()] if template is not None and template.text else []
+    stem = [secret_name(Path(template.text))] if template is not None and template.text else []
     return tuple(dict.fromkeys([*stem, type_.lower()]))
 
 

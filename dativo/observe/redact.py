@@ -14,11 +14,14 @@ import msgspec
 
 from dativo.config.environment import process_environment, read_dotenv
 from dativo.config.resolve import ResolvedJob
+from dativo.config.secrets import Secrets
 from dativo.errors import ConfigError
 from dativo.secret_managers.environment import PREFIX
 
 REDACTED = "[REDACTED]"
-SENSITIVE = re.compile(r"password|passwd|token|api_?key|secret|credential|private_?key", re.IGNORECASE)
+SENSITIVE = re.compile(
+    r"password|passwd|passphrase|token|api_?key|account_?key|secret|credential|private_?key", re.IGNORECASE
+)
 
 # Shorter values would be found in the middle of ordinary words.
 _SHORTEST_SECRET = 4
@@ -55,16 +58,21 @@ class Redactor:
         return value
 
 
-def redactor(*jobs: ResolvedJob) -> Redactor:
-    """What masks the secrets of the environment, and of jobs: what their connections hold under names of secrets."""
+def redactor(*known: ResolvedJob | Secrets) -> Redactor:
+    """What masks the secrets of the environment, of tenants, and of jobs: what their connections hold under such names."""
     layers: list[Mapping[str, str]] = [os.environ]
     with contextlib.suppress(ConfigError):
         layers = process_environment().values
     found = [secret for variables in layers for secret in _of_variables(variables)]
-    for job in jobs:
-        ordinary = {*_ORDINARY, job.source_type, job.target_type}
-        for payload in job.secrets.every_value():
+    for one in known:
+        for payload in (one if isinstance(one, Secrets) else one.secrets).every_value():
             found += _of_payload(payload)
+    for job in known:
+        if isinstance(job, Secrets):
+            continue
+        ordinary = {*_ORDINARY, job.source_type, job.target_type}
+        settings = (s for c in job.connections.values() for s in c.settings.values() if s.secret)
+        found += (s.value for s in settings if len(s.value) >= _SHORTEST_SECRET and s.value not in ordinary)
         for block in (job.source, job.target, job.file.catalog, job.file.infrastructure):
             found += (s for s in _of_settings(msgspec.to_builtins(block)) if s not in ordinary)
     return Redactor(found)

@@ -6,6 +6,7 @@ The tenant's own wins over GLOBAL, that over ALL. Names are compared without cas
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 from dativo.config.environment import Environment, process_environment
@@ -18,7 +19,10 @@ FORMATS = ("json", "env", "text", "raw")
 
 
 class EnvironmentSecrets:
-    """The secrets in the process environment and the `.env` file of the working directory."""
+    """The secrets in the process environment and the `.env` file of the working directory.
+
+    `folder` is where the files of tenants lie; only a recipe that names one of them has it read.
+    """
 
     name = "env"
 
@@ -29,11 +33,13 @@ class EnvironmentSecrets:
         prefix: str = PREFIX,
         delimiter: str = DELIMITER,
         allow_global_scope: bool = True,
+        folder: Path | None = None,
     ) -> None:
         self.environment = environment
         self.prefix = prefix
         self.delimiter = delimiter
         self.allow_global_scope = allow_global_scope
+        self.folder = folder
 
     def fetch(self, tenant: str) -> Secrets:
         """All secrets of a tenant; those whose text its format does not allow are told and left out."""
@@ -52,7 +58,14 @@ class EnvironmentSecrets:
                     problems.append(_unreadable(variable, format))
                     continue
                 origins[name] = variable
-        return Secrets(tenant=tenant, values=values, origins=origins, problems=tuple(problems))
+        return Secrets(
+            tenant=tenant,
+            values=values,
+            origins=origins,
+            problems=tuple(problems),
+            folder=str(self.folder / tenant) if self.folder is not None else "",
+            place="the environment",
+        )
 
     def _of(self, scope: str, environment: Environment) -> Iterator[tuple[str, str, Format | None, str]]:
         """The variables of a scope: their name, the secret's name, format and text."""
