@@ -96,11 +96,12 @@ def pick(name: str, runs: list[TableRun], table: str) -> TableRun:
 
 
 def _before_latest(runs: list[TableRun], table: str) -> list[TableRun]:
+    """The run that the latest snapshot was made on top of."""
     latest = next((r for r in runs if r.current), None)
-    if latest is None or latest.parent is None:
-        return []
-    found = [r for r in runs if r.snapshot == latest.parent]
-    if not found:
+    # Some programs forget what a snapshot came from once that is gone.
+    older = [r for r in runs[runs.index(latest) + 1 :] if r.snapshot is not None] if latest is not None else []
+    found = [r for r in older if r.snapshot == latest.parent] if latest is not None else []
+    if latest is not None and not found and (latest.parent is not None or older):
         raise TargetError(
             f"the snapshot before the latest one of {table} has expired",
             hint=f"snapshots that are kept: {_names(r for r in runs if r.readable)}",
