@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ from dativo.state.cursor import Cursor
 from dativo.targets.iceberg.catalog import open_catalog, settings
 from dativo.targets.protocol import Committed, Opened, TableShape, Target, Written
 from tests.project import Project
+from tests.services.nessie import Nessie
 
 STARTED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 
 class Lake:
-    """The table `people` of a project's job, in whatever catalog its `target` block names."""
+    """The table `people` of a project's job, in whatever catalog its `target` block names.
+
+    `listing` gives the paths of all files where the warehouse is no local folder.
+    """
 
     def __init__(
         self,
@@ -38,12 +43,14 @@ class Lake:
         job: str = "job",
         namespace: str = "default",
         warehouse: Path | None = None,
+        listing: Callable[[], Iterable[str]] | None = None,
     ) -> None:
         self.project = project
         self.job = job
         self.target_block = target or {}
         self.namespace = namespace
         self.warehouse = warehouse or project.root / ".local" / "warehouse"
+        self.listing = listing
         self.name = f"{namespace}.people"
         self.columns = (Field(name="id", kind="long"),)
         project.asset([{"name": "id", "type": "integer"}], domain=namespace)
@@ -51,7 +58,10 @@ class Lake:
 
     def of_job(self, job: str) -> Lake:
         """The same table, as another job loads it."""
-        return Lake(self.project, self.target_block, job=job, namespace=self.namespace, warehouse=self.warehouse)
+        return Lake(
+            self.project, self.target_block,
+            job=job, namespace=self.namespace, warehouse=self.warehouse, listing=self.listing,
+        )  # fmt: skip
 
     def target(self, token: str | None = None, started: datetime = STARTED) -> Target:
         """A fresh target, as a run of the job gets it."""
@@ -126,7 +136,23 @@ class Lake:
 
     def files_on_disk(self) -> set[str]:
         """Every Parquet file of the namespace in the warehouse, visible or not."""
+        if self.listing is not None:
+            return {path for path in self.listing() if path.endswith(".parquet") and self.namespace in path.split("/")}
         return {str(p) for p in self.warehouse.rglob("*.parquet") if self.namespace in p.parts}
+
+
+def nessie_block(server: Nessie, uri: str | None = None, **more: Any) -> dict[str, Any]:
+    """The `target` block of a job whose catalog is a Nessie, at another address if `uri` is given."""
+    store = server.store
+    keys = {"endpoint": store.endpoint, "access_key_id": store.access_key, "secret_access_key": store.secret_key}
+    connection = {"nessie": {"uri": uri or server.uri}, "s3": {**keys, "region": store.region}}
+    return {"catalog": "nessie", "connection": connection, **more}
+
+
+def nessie_lake(project: Project, server: Nessie, namespace: str, *, uri: str | None = None, **more: Any) -> Lake:
+    """A table in a Nessie's warehouse."""
+    listing = partial(server.store.keys, server.bucket)
+    return Lake(project, nessie_block(server, uri, **more), namespace=namespace, listing=listing)
 
 
 def write(target: Target, frame: pl.DataFrame, spill: Path | None = None) -> Written:

@@ -1,18 +1,21 @@
 """The plug point of targets: what a target takes from the plan.
 
 A run opens a stream, writes files that nobody sees, and commits them with its cursor and receipt in one step; or it
-aborts, and nothing has happened.
+aborts, and nothing has happened. Where a target has branches, several streams commit to a branch first, are checked
+there, and become visible in one step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dativo.config.asset import Field
 from dativo.config.partition import Partition
+from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import StateError
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
@@ -117,4 +120,62 @@ class Target(Protocol):
 
     def abort(self) -> None:
         """Removes what the run wrote and did not commit, as far as it can be reached."""
+        ...
+
+
+@dataclass(slots=True, frozen=True)
+class Audit:
+    """What a commit that nobody sees yet added, counted from what the target stored: rows, and nulls of each column."""
+
+    added: int
+    nulls: dict[str, int]
+
+
+class UnseenTarget(Target, Protocol):
+    """A target that commits to the branch of a Publisher."""
+
+    def audit(self) -> Audit:
+        """What the commit added, read back from the branch; TargetError when it is not there."""
+        ...
+
+    def added(self, columns: Sequence[Field]) -> pl.LazyFrame | None:
+        """Columns of the rows that the commit added, with the contract's dtypes; None when there is no row."""
+        ...
+
+
+class Publisher(Protocol):
+    """Publishes the tables of one or several runs at once; violations are visible at once, whatever becomes of the rest.
+
+    `place` names the catalog and the branch that readers see: runs that share it can share a Publisher. `branch` is the
+    run's own.
+    """
+
+    place: str
+    branch: str
+
+    def begin(self, label: str, token: str, namespaces: Iterable[str]) -> None:
+        """Makes the run's branch; `label` and `token` go into its name."""
+        ...
+
+    def target(self, job: ResolvedJob, stream: StreamConfig, token: str, started: datetime) -> UnseenTarget:
+        """A stream's target, which commits to the run's branch; after `renew` to the new one."""
+        ...
+
+    def seal(self) -> None:
+        """Fixes what is audited from now on, and published later."""
+        ...
+
+    def publish(self) -> bool:
+        """Makes all that was sealed visible in one step; False, and nothing is visible, when a rival changed a table.
+
+        Raises TargetError when it cannot be done, CommitUnknown when it cannot be told whether it was.
+        """
+        ...
+
+    def renew(self) -> None:
+        """A new branch from what readers see now, on which every stream is to be committed again."""
+        ...
+
+    def discard(self, *, keep: bool) -> bool:
+        """Removes the run's branch, or with `keep` leaves it; whether it is gone for certain."""
         ...

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 
 import pytest
 
-from tests.lake import Lake
+from tests.lake import Lake, nessie_lake
 from tests.project import Project
+from tests.services.nessie import Nessie
 
 _numbers = itertools.count(1)
 
@@ -27,8 +29,15 @@ def _rest(project: Project, request: pytest.FixtureRequest) -> Lake:
     return Lake(project, block, namespace=f"space_{next(_numbers)}", warehouse=warehouse)
 
 
+def _nessie(project: Project, request: pytest.FixtureRequest) -> Lake:
+    server: Nessie = request.getfixturevalue("nessie_server")
+    # The server may be shared with other processes.
+    return nessie_lake(project, server, f"space_{secrets.token_hex(6)}")
+
+
 LAKES = [
     pytest.param(_embedded, id="embedded"),
     pytest.param(_sql, id="sql"),
     pytest.param(_rest, id="rest", marks=pytest.mark.server),
+    pytest.param(_nessie, id="nessie", marks=pytest.mark.server),
 ]

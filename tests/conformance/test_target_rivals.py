@@ -41,21 +41,21 @@ def test_a_rival_that_makes_the_table_first_wins(lake: Lake, rows: list[int]) ->
 @pytest.mark.parametrize("ours", [[2], []], ids=["our rows", "our state"])
 @pytest.mark.parametrize("there", [[1], None], ids=["a table", "no table"])
 def test_a_rival_between_our_last_look_and_our_commit_wins(
-    lake: Lake, there: list[int] | None, ours: list[int], theirs: list[int]
+    lake: Lake, there: list[int] | None, ours: list[int], theirs: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if there is not None:
         lake.load(lake.columns, lake.frame(there))
     slow, _ = lake.opened()
     written = write(slow, lake.frame(ours))
-    catalog: Any = slow.catalog  # type: ignore[attr-defined]
-    commit_table = catalog.commit_table
+    kind = type(slow.catalog)  # type: ignore[attr-defined]
+    commit_table = kind.commit_table
 
     def rival_first(*given: Any) -> Any:
-        catalog.commit_table = commit_table
+        monkeypatch.setattr(kind, "commit_table", commit_table)
         lake.load(lake.columns, lake.frame(theirs))
         return commit_table(*given)
 
-    catalog.commit_table = rival_first
+    monkeypatch.setattr(kind, "commit_table", rival_first)
     with pytest.raises(CommitConflict):
         commit(slow, written)
     slow.abort()

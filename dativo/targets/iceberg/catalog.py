@@ -242,6 +242,11 @@ def open_catalog(chosen: CatalogSettings) -> Catalog:
     for turn in range(OPENING_ROUNDS):
         time.sleep(0.05 * turn)
         try:
+            if chosen.nessie is not None:
+                from dativo.targets.iceberg.nessie import NessieCatalog
+
+                api, branch, default = chosen.nessie.api, chosen.nessie.branch, chosen.nessie.default_branch
+                return NessieCatalog(NAME, api=api, branch=branch, default_branch=default, **chosen.properties)
             if chosen.properties["type"] == "rest":
                 from dativo.targets.iceberg.rest import PatientRestCatalog
 

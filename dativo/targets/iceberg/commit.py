@@ -10,6 +10,7 @@ import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
@@ -31,10 +32,25 @@ from dativo.targets.iceberg.catalog import sqlite_file
 from dativo.targets.iceberg.failure import first_line, lasting
 from dativo.targets.iceberg.stage import Plan, Staged, newest_token, stage, tokens
 
+# Rounds that failed for reasons unknown, and rounds in which another writer was known to be faster.
 ROUNDS = 8
+CONFLICTS = 200
 LONGEST_WAIT = 5.0
+LONGEST_CONFLICT_WAIT = 1.0
+# Seconds after which no further round begins.
+PATIENCE = 90.0
+CONFLICT_PATIENCE = 300.0
 _DENIED = (BadRequestError, ForbiddenError, UnauthorizedError)
 _REFUSED = (CommitFailedException, TableAlreadyExistsError, ValidationException)
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A catalog whose tables can be read and written as they were at one moment: a change since then is a conflict."""
+
+    def pinned(self) -> Catalog: ...
+
+    def ensure_branch(self) -> object: ...
 
 
 @dataclass(slots=True)
@@ -72,7 +88,11 @@ def commit(catalog: Catalog, plan: Plan) -> Landed:
 
 
 class _Commit:
-    """The rounds of one commit. `unsure` tells that a request went out whose fate nobody told."""
+    """The rounds of one commit.
+
+    `unsure` tells that a request went out whose fate nobody told, `blind` that the catalog did not show the table when it
+    was asked last.
+    """
 
     def __init__(self, catalog: Catalog, plan: Plan) -> None:
         self.catalog = catalog
@@ -80,16 +100,23 @@ class _Commit:
         self.local = catalog.properties.get("type") == "sql"
         self.doubt: BaseException | None = None
         self.unsure = False
+        self.blind = False
+        self.doubts = 0
+        self.conflicts = 0
 
     def run(self) -> Landed:
+        begun = time.monotonic()
         try:
-            for turn in range(ROUNDS):
-                if turn:
-                    time.sleep(min(0.05 * 2**turn, LONGEST_WAIT) * (0.5 + random.random()))  # noqa: S311 - no secret
-                landed = self.round(turn + 1)
+            while True:
+                landed = self.round(self.doubts + self.conflicts + 1)
                 if landed is not None:
                     return landed
-            return self.last_look()
+                passed = time.monotonic() - begun
+                if self.doubts >= ROUNDS or (self.doubts and passed > PATIENCE):
+                    return self.last_look()
+                if self.conflicts >= CONFLICTS or passed > CONFLICT_PATIENCE:
+                    return self.last_look()
+                time.sleep(self.pause())
         except CommitUnknown:
             raise
         except DativoError as error:
@@ -97,59 +124,85 @@ class _Commit:
                 raise self.unknown(error) from error
             raise
 
+    def pause(self) -> float:
+        """Seconds to wait: longer from round to round, and by chance, so that writers do not meet again and again."""
+        chance = random.random()  # noqa: S311 - no secret
+        doubted = min(0.05 * 2**self.doubts, LONGEST_WAIT) * (0.5 + chance) if self.doubts else 0.0
+        return doubted or min(0.02 * 2 ** min(self.conflicts, 10), LONGEST_CONFLICT_WAIT) * chance
+
     def round(self, number: int) -> Landed | None:
         """One try; None when it failed in a way that another one may not."""
         try:
-            table = self.fresh()
+            self.blind = True
+            catalog, table = self.fresh()
+            self.blind = False
             if table is not None and self.plan.token in tokens(table.properties, self.plan.token_key):
                 return Landed(table, snapshot_of(table, self.plan.token), number)
             self.check_rival(table)
-            # A server checks nothing but snapshots, so there every commit makes one.
-            staged = stage(self.catalog, table, self.plan, snapshot=not self.local)
+            # A server that compares nothing but snapshots needs one in every commit.
+            compared = self.local or catalog is not self.catalog
+            staged = stage(catalog, table, self.plan, snapshot=not compared)
         except DativoError:
             raise
         except Exception as error:  # noqa: BLE001 - a lasting failure is raised, another one is tried again
             self.failed(error)
             return None
-        return self.handed_over(staged, number)
+        return self.handed_over(catalog, staged, number)
 
-    def handed_over(self, staged: Staged, number: int) -> Landed | None:
+    def handed_over(self, catalog: Catalog, staged: Staged, number: int) -> Landed | None:
         plan = self.plan
         further: tuple[AssertToken, ...] = ()
         if plan.check_expected and self.local:
             further = (AssertToken(token_key=plan.token_key, expected=plan.expected),)
         try:
-            return Landed(staged.hand_over(self.catalog, *further), staged.snapshot_id, number)
+            return Landed(staged.hand_over(catalog, *further), staged.snapshot_id, number)
         except _DENIED as error:
             staged.clean()
-            raise TargetError(
-                f"the catalog refuses the commit to {plan.name}: {first_line(error)}",
-                hint="the catalog does not take what was sent: report it with the catalog's version"
-                if isinstance(error, BadRequestError)
-                else "check the catalog's credentials",
-            ) from error
+            raise self.denied(error) from error
         except _REFUSED as error:
             self.doubt = error
-            if self.landed() is False:
+            landed = self.landed()
+            if landed is False:
                 staged.clean()
+                self.conflicts += 1
+            else:
+                self.unsure = self.unsure or landed is None
+                self.doubts += 1
         except Exception as error:  # noqa: BLE001 - the next round looks whether it landed
             # A SQLite database has decided when it answers; a server may still be at it.
-            self.unsure = self.unsure or _database(self.catalog) is None
-            if not self.unsure and self.landed() is False:
+            landed = None if self.unsure or _database(self.catalog) is None else self.landed()
+            if landed is False:
                 staged.clean()
                 self.failed(error)
+                return None
+            self.unsure = self.unsure or landed is None
             self.doubt = error
+            self.doubts += 1
         return None
 
     def failed(self, error: BaseException) -> None:
         """Raises an error that another try cannot help."""
         self.doubt = error
+        self.doubts += 1
+        if isinstance(error, _DENIED):
+            raise self.denied(error) from error
         told = lasting(error)
         if told is not None:
             raise told from error
 
-    def fresh(self) -> Table | None:
-        """The table as it is now, over a new connection: an open one would still see a database that was deleted."""
+    def denied(self, error: Exception) -> TargetError:
+        return TargetError(
+            f"the catalog refuses the commit to {self.plan.name}: {first_line(error)}",
+            hint="the catalog does not take what was sent: report it with the catalog's version"
+            if isinstance(error, BadRequestError)
+            else "check the catalog's credentials",
+        )
+
+    def fresh(self) -> tuple[Catalog, Table | None]:
+        """The table as it is now, and the catalog to change it by.
+
+        Over a new connection where the catalog is a file: an open one would still see a database that was deleted.
+        """
         database = _database(self.catalog)
         if database is not None:
             engine = getattr(self.catalog, "engine", None)
@@ -160,7 +213,8 @@ class _Commit:
                     f"the catalog '{database}' was removed while this run was reading; nothing was committed",
                     hint="restore it, or run again to start anew",
                 )
-        return load(self.catalog, self.plan.identifier)
+        catalog = self.catalog.pinned() if isinstance(self.catalog, Versioned) else self.catalog
+        return catalog, load(catalog, self.plan.identifier)
 
     def check_rival(self, table: Table | None) -> None:
         plan = self.plan
@@ -176,19 +230,28 @@ class _Commit:
         try:
             table = load(self.catalog, self.plan.identifier)
         except Exception:  # noqa: BLE001 - whatever it is, the answer is "unknown"
+            self.blind = True
             return None
+        self.blind = False
         return table is not None and self.plan.token in tokens(table.properties, self.plan.token_key)
 
     def last_look(self) -> Landed:
-        landed = self.landed()
+        """What is to be said after the last round; a catalog that has just been silent is not asked again."""
+        rounds = self.doubts + self.conflicts
+        landed = None if self.blind else self.landed()
         if landed:
             table = self.catalog.load_table(self.plan.identifier)
-            return Landed(table, snapshot_of(table, self.plan.token), ROUNDS)
-        if self.unsure or landed is None:
+            return Landed(table, snapshot_of(table, self.plan.token), rounds)
+        if self.unsure:
             raise self.unknown(self.doubt)
         reason = first_line(self.doubt) if self.doubt is not None else "no reason given"
+        if self.blind:
+            raise TargetError(
+                f"the catalog does not answer; nothing was committed to {self.plan.name}: {reason}",
+                hint="run again when the catalog is back",
+            )
         raise TargetError(
-            f"the commit to {self.plan.name} was refused {ROUNDS} times; nothing was committed: {reason}",
+            f"the commit to {self.plan.name} was refused {rounds} times; nothing was committed: {reason}",
             hint="other writers keep the table or its catalog busy; run again",
         )
 
@@ -214,7 +277,9 @@ def load(catalog: Catalog, identifier: tuple[str, str]) -> Table | None:
 
 
 def ensure_namespace(catalog: Catalog, name: str) -> None:
-    """Makes a namespace that does not exist; another writer may make it at the same moment."""
+    """Makes a namespace that does not exist, and its branch; another writer may make them at the same moment."""
+    if isinstance(catalog, Versioned):
+        catalog.ensure_branch()
     if catalog.namespace_exists(name):
         return
     try:

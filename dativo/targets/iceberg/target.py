@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 from pyiceberg.catalog import Catalog
@@ -17,9 +17,10 @@ from dativo.config.asset import Field
 from dativo.config.partition import INGEST_DATE
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.evolve import Change, changes
-from dativo.errors import DativoError
+from dativo.errors import DativoError, TargetError
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
+from dativo.targets.iceberg.audit import added, audit
 from dativo.targets.iceberg.catalog import CatalogSettings, open_catalog, settings
 from dativo.targets.iceberg.commit import commit, ensure_namespace, load
 from dativo.targets.iceberg.failure import translated
@@ -30,15 +31,32 @@ from dativo.targets.iceberg.rejects import Rejects
 from dativo.targets.iceberg.schema import iceberg_schema, restored, table_columns
 from dativo.targets.iceberg.stage import Plan, Staged, field_ids, newest_token, stage_schema
 from dativo.targets.iceberg.storage import storage_options
-from dativo.targets.protocol import Committed, Opened, Output, TableShape, TooManyPartitions, Written
+from dativo.targets.protocol import Audit, Committed, Opened, Output, TableShape, TooManyPartitions, Written
 
 MEGABYTES = 150
 
 
-class IcebergTarget:
-    """Loads one stream of a job into one table."""
+class Branch(Protocol):
+    """Where a run that is published later works: the catalog at its branch, at what was sealed of it, at what is seen."""
 
-    def __init__(self, job: ResolvedJob, stream: StreamConfig, token: str, started: datetime) -> None:
+    @property
+    def catalog(self) -> Catalog: ...
+
+    @property
+    def sealed(self) -> Catalog: ...
+
+    @property
+    def visible(self) -> Catalog: ...
+
+
+class IcebergTarget:
+    """Loads one stream of a job into one table, on a branch where one is given."""
+
+    def __init__(
+        self, job: ResolvedJob, stream: StreamConfig, token: str, started: datetime, branch: Branch | None = None
+    ) -> None:
+        self.branch = branch
+        self.committed = False
         self.job = job
         self.stream = stream
         self.token = token
@@ -58,6 +76,8 @@ class IcebergTarget:
 
     @property
     def catalog(self) -> Catalog:
+        if self.branch is not None:
+            return self.branch.catalog
         if self._catalog is None:
             self._catalog = open_catalog(self.settings)
         return self._catalog
@@ -159,6 +179,7 @@ class IcebergTarget:
             plan.location = self.opened.location
             landed = commit(self.catalog, plan)
         self.table = landed.table
+        self.committed = True
         return Committed(landed.snapshot_id)
 
     def _plan(self) -> Plan:
@@ -191,7 +212,8 @@ class IcebergTarget:
 
     def keep_rejects(self, violations: pl.LazyFrame, action: str) -> int:
         """Appends violations to the table's rejects table; how many there were."""
-        self.rejects = Rejects(self.catalog, self.settings.properties, self.identifier)
+        visible = self.catalog if self.branch is None else self.branch.visible
+        self.rejects = Rejects(visible, self.settings.properties, self.identifier)
         with _failures(f"keeping the rejects of {self.name}"):
             return self.rejects.append(
                 violations,
@@ -201,6 +223,23 @@ class IcebergTarget:
                 action=action,
                 found=self.started,
             )
+
+    # -- on a branch ------------------------------------------------------------------------------------------------
+
+    def audit(self) -> Audit:
+        with _failures(f"checking {self.name}"):
+            return audit(self._sealed(), self.token)
+
+    def added(self, columns: Sequence[Field]) -> pl.LazyFrame | None:
+        with _failures(f"checking {self.name}"):
+            return added(self._sealed(), self.token, columns)
+
+    def _sealed(self) -> Table:
+        assert self.branch is not None
+        table = load(self.branch.sealed, self.identifier)
+        if table is None or newest_token(table.properties, self.run_key) != self.token:
+            raise TargetError(f"the table {self.name} on the run's branch is not the one that this run left there")
+        return table
 
     def abort(self) -> None:
         if self.writer is not None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.table import Table
 
 from dativo.config.resolve import ResolvedJob, StreamConfig
-from dativo.errors import DativoError, TargetError
+from dativo.errors import DativoError
 from dativo.targets.iceberg.catalog import open_catalog, settings, sqlite_file
 from dativo.targets.iceberg.failure import translated
 from dativo.targets.iceberg.rejects import REJECTS_SUFFIX
 from dativo.targets.iceberg.upkeep import compact, expire, orphans
 from dativo.targets.iceberg.upkeep.references import Files, of_metadata, of_snapshots
 from dativo.targets.upkeep import Branches, Compaction, Expiry, NotHere, Orphans, Wanted
+
+if TYPE_CHECKING:
+    from dativo.targets.iceberg.nessie import NessieCatalog
 
 
 class IcebergKeeper:
@@ -68,13 +73,36 @@ class IcebergKeeper:
             return expire.expire(self._catalog(), self._table(table), wanted)
 
     def orphans(self, table: str, wanted: Wanted) -> Orphans:
-        if self._versioned():
-            raise TargetError("what every branch needs cannot be known")
+        catalog, nessie = self._catalog(), self._nessie()
+        if nessie is None and self._versioned():
+            raise NotHere(
+                f"the catalog of {table} is Nessie, configured as any REST catalog: what its branches need is unknown",
+                hint="set target.catalog to nessie, and its address as target.connection.nessie.uri",
+            )
         with _failures(f"removing orphans of {table}"):
-            return orphans.orphans(self._catalog(), self._table(table), _needs, wanted)
+            if nessie is None:
+                return orphans.orphans(catalog, self._table(table), _needs, wanted, every_table=False)
+            from dativo.targets.iceberg.upkeep.history import History
+
+            return orphans.orphans(catalog, self._table(table), History(nessie).needs, wanted, every_table=True)
 
     def branches(self, wanted: Wanted) -> Branches | None:
-        return None
+        nessie = self._nessie()
+        if nessie is None:
+            return None
+        from dativo.targets.iceberg.upkeep.history import dead_branches
+
+        with _failures("removing branches of runs"):
+            return dead_branches(nessie, wanted, time.time())
+
+    def _nessie(self) -> NessieCatalog | None:
+        if self.settings.nessie is None:
+            return None
+        from dativo.targets.iceberg.nessie import NessieCatalog
+
+        catalog = self._catalog()
+        assert isinstance(catalog, NessieCatalog)
+        return catalog
 
     def _versioned(self) -> bool:
         """Whether the catalog is a Nessie server, configured as one or not."""

@@ -38,11 +38,11 @@ _UUID = re.compile(rb'"table-uuid"\s*:\s*"([^"]+)"')
 Needs = Callable[[Table], Files]
 
 
-def orphans(catalog: Catalog, table: Table, needs: Needs, wanted: Wanted) -> Orphans:
+def orphans(catalog: Catalog, table: Table, needs: Needs, wanted: Wanted, *, every_table: bool) -> Orphans:
     """Removes the files that nothing needs, or tells which they are.
 
-    `needs` gives all files that a table's metadata refers to. Raises TargetError where it cannot be known whether a file
-    is needed.
+    `needs` gives all files of the table that are referred to; with `every_table` those of other tables in its folder too.
+    Raises TargetError where it cannot be known whether a file is needed.
     """
     check_collectable(table)
     location = table.location()
@@ -55,7 +55,8 @@ def orphans(catalog: Catalog, table: Table, needs: Needs, wanted: Wanted) -> Orp
     old = [f for f in made if ages.is_old(f)]
     free = [f for f in old if not ages.in_use(f, _inside(f.path, location))]
     if free:
-        _check_alone(catalog, fresh)
+        if not every_table:
+            _check_alone(catalog, fresh)
         _check_own(fresh, [f for f in made if _METADATA.fullmatch(_inside(f.path, location))])
     if free and wanted.act:
         free = _still_free(catalog, fresh, needs, free)

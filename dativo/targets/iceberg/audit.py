@@ -1,0 +1,52 @@
+"""What a run's commit stored, read back: from the manifests of its snapshot, and from the data files that it added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+from pyiceberg.manifest import DataFile, DataFileContent, ManifestContent, ManifestEntryStatus
+from pyiceberg.table import Table
+
+from dativo.config.asset import Field
+from dativo.targets.iceberg.catalog import is_local, local_path
+from dativo.targets.iceberg.schema import restored, table_columns
+from dativo.targets.iceberg.storage import storage_options
+from dativo.targets.protocol import Audit
+
+
+def audit(table: Table, token: str) -> Audit:
+    """Rows, and nulls of each column, in the files that the run's snapshot added; nothing if it made none."""
+    names = {f.field_id: f.name for f in table.schema().fields}
+    rows = 0
+    nulls = dict.fromkeys(names.values(), 0)
+    for file in _added(table, token):
+        rows += file.record_count
+        for number, count in (file.null_value_counts or {}).items():
+            if number in names:
+                nulls[names[number]] += count
+    return Audit(rows, nulls)
+
+
+def added(table: Table, token: str, columns: Sequence[Field]) -> pl.LazyFrame | None:
+    """Columns of the rows that the run's snapshot added; None when there is no row."""
+    paths = [f.file_path for f in _added(table, token)]
+    if not paths:
+        return None
+    storage = storage_options(table.location(), table.io.properties)
+    scan = pl.scan_parquet([local_path(p) if is_local(p) else p for p in paths], storage_options=storage, glob=False)
+    have = {c.name: c for c in table_columns(table.schema())}
+    return scan.select(restored(f, have.get(f.name)) for f in columns)
+
+
+def _added(table: Table, token: str) -> Iterator[DataFile]:
+    snapshot = table.current_snapshot()
+    if snapshot is None or snapshot.summary is None or snapshot.summary.get("dativo.run") != token:
+        return
+    for manifest in snapshot.manifests(table.io):
+        if manifest.content != ManifestContent.DATA or manifest.added_snapshot_id != snapshot.snapshot_id:
+            continue
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+            new = entry.status == ManifestEntryStatus.ADDED and entry.snapshot_id == snapshot.snapshot_id
+            if new and entry.data_file.content == DataFileContent.DATA:
+                yield entry.data_file
