@@ -51,6 +51,7 @@ class StreamReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     contract_hash: str = ""
     warnings: tuple[str, ...] = ()
     error: str = ""
+    error_code: str = ""
 
     def check_balance(self) -> None:
         """Raises ContractError when rows were lost or doubled between the source and the data files."""

@@ -123,7 +123,7 @@ class _Run:
             status: Status = "refused" if isinstance(error, ContractError) else "failed"
             self.listener.event("job_error", stream=stream.name, error=self.redactor.mask(error.message))
             text = self.redactor.mask(error.render().removeprefix("error: "))
-            receipt = msgspec.structs.replace(step.receipt, status=status, error=text)
+            receipt = msgspec.structs.replace(step.receipt, status=status, error=text, error_code=error.code)
         if step.cursor is not None:
             self.cursors[stream.name] = step.cursor
         return receipt, stopped or step.meter.stop.is_set()
@@ -142,18 +142,27 @@ class _Run:
             self.listener.event("state_warning", error=error.message)
 
     def receipt(self, streams: list[StreamReceipt]) -> Receipt:
-        status: Status = next((s for s in _WORST if any(r.status == s for r in streams)), "unchanged")
         return Receipt(
             run_id=self.token,
             job=self.job.name,
             tenant_id=self.job.tenant_id,
-            status=status,
-            exit_code=max((_exit_code(r, self.job) for r in streams), default=0),
+            status=worst(streams),
+            exit_code=exit_code(streams, self.job),
             started_at=self.started.isoformat(timespec="milliseconds"),
             seconds=round(time.perf_counter() - self.clock, 3),
             peak_memory=peak_memory(),
             streams=tuple(streams),
         )
+
+
+def worst(streams: Sequence[StreamReceipt]) -> Status:
+    """The status of a run whose streams ended so."""
+    return next((s for s in _WORST if any(r.status == s for r in streams)), "unchanged")
+
+
+def exit_code(streams: Sequence[StreamReceipt], job: ResolvedJob) -> int:
+    """The exit code of a run whose streams ended so."""
+    return max((_exit_code(r, job) for r in streams), default=0)
 
 
 def _exit_code(receipt: StreamReceipt, job: ResolvedJob) -> int:
