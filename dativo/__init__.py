@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dativo.pipeline.run_names import RunDetail, show_run
     from dativo.pipeline.runs import TableRun, list_runs
     from dativo.pipeline.skeleton import init
-    from dativo.pipeline.states import JobState, rebuild_state, show_state
+    from dativo.pipeline.states import JobState, Reset, plan_reset, rebuild_state, reset_state, show_state
     from dativo.pipeline.tables import Shown, find_table, show_table
     from dativo.pipeline.validate import Validation, validate
     from dativo.receipt import Receipt, StreamReceipt
@@ -53,6 +53,7 @@ __all__ = [
     "Problem",
     "Receipt",
     "RejectRun",
+    "Reset",
     "ResolvedJob",
     "RunDetail",
     "RunDiff",
@@ -77,8 +78,10 @@ __all__ = [
     "load_jobs",
     "maintain",
     "plan",
+    "plan_reset",
     "preview",
     "rebuild_state",
+    "reset_state",
     "show_rejects",
     "show_run",
     "show_state",
@@ -104,6 +107,7 @@ _WHERE = {
     "Receipt": "dativo.receipt",
     "RejectRun": "dativo.pipeline.rejects",
     "ResolvedJob": "dativo.config.resolve",
+    "Reset": "dativo.pipeline.states",
     "RunDetail": "dativo.pipeline.run_names",
     "RunDiff": "dativo.pipeline.difference",
     "Shown": "dativo.pipeline.tables",
@@ -126,8 +130,10 @@ _WHERE = {
     "load_jobs": "dativo.pipeline.jobs",
     "maintain": "dativo.pipeline.maintain",
     "plan": "dativo.pipeline.preview",
+    "plan_reset": "dativo.pipeline.states",
     "preview": "dativo.pipeline.preview",
     "rebuild_state": "dativo.pipeline.states",
+    "reset_state": "dativo.pipeline.states",
     "show_rejects": "dativo.pipeline.rejects",
     "show_run": "dativo.pipeline.run_names",
     "show_state": "dativo.pipeline.states",

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, cast
 from dativo.config.decode import Problems
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import UnsupportedError
+from dativo.receipt import StreamReceipt
 from dativo.sources.protocol import Source
-from dativo.targets.protocol import Target
+from dativo.targets.protocol import Publisher, Target
 from dativo.targets.reading import TableReader
 from dativo.targets.upkeep import TableKeeper
 
@@ -25,7 +26,9 @@ class Adapter(NamedTuple):
     """Where an adapter is, as `module:attribute`, and the extra to install.
 
     `options` is the function that checks a source's options, `reader` looks at a target's tables, `unbuilt` is the
-    function that tells what of a target's settings this version cannot carry out, `keeper` is for the tables' upkeep.
+    function that tells what of a target's settings this version cannot carry out, `keeper` is for the tables' upkeep,
+    `forget` is the function that empties a table's memory of a job, `publisher` the one that gives what publishes tables
+    together, if anything does.
     """
 
     adapter: str
@@ -34,6 +37,8 @@ class Adapter(NamedTuple):
     reader: str | None = None
     unbuilt: str | None = None
     keeper: str | None = None
+    forget: str | None = None
+    publisher: str | None = None
 
 
 SOURCES = {
@@ -49,6 +54,8 @@ TARGETS = {
         "dativo.targets.iceberg.reading:IcebergReader",
         "dativo.targets.iceberg.catalog:unbuilt",
         keeper="dativo.targets.iceberg.upkeep.keeper:IcebergKeeper",
+        forget="dativo.targets.iceberg.forget:forget",
+        publisher="dativo.targets.iceberg.branch:publisher",
     ),
 }
 
@@ -77,6 +84,22 @@ def keeper(job: ResolvedJob, stream: StreamConfig) -> TableKeeper:
     if adapter.keeper is None:
         raise UnsupportedError(f"the target '{job.target_type}' has no tables that need upkeep")
     return cast(TableKeeper, _load(adapter._replace(adapter=adapter.keeper))(job, stream))
+
+
+def forget(job: ResolvedJob, stream: StreamConfig, token: str, expected: str | None, receipt: StreamReceipt) -> None:
+    """Empties what the stream's table remembers of the job, if its newest token is the expected one."""
+    adapter = _adapter(TARGETS, "target", job.target_type, job)
+    if adapter.forget is None:
+        raise UnsupportedError(f"tables of the target '{job.target_type}' remember nothing")
+    _load(adapter._replace(adapter=adapter.forget))(job, stream, token, expected, receipt)
+
+
+def publisher(job: ResolvedJob) -> Publisher | None:
+    """What publishes the job's tables together; None where its target has no branches."""
+    adapter = _adapter(TARGETS, "target", job.target_type, job)
+    if adapter.publisher is None:
+        return None
+    return cast("Publisher | None", _load(adapter._replace(adapter=adapter.publisher))(job))
 
 
 def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:

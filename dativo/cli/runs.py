@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dativo import ResolvedJob, RunDetail, RunDiff, TableRun
 
 app = command()
-ROOMY = 100
+ROOMY = 110
 Table = Annotated[
     str | None,
     typer.Option("--table", metavar="TABLE|JOB", help="The table, or a job; else the one that has such runs."),
@@ -120,7 +120,9 @@ def _list(found: list[TableRun], console: Console) -> None:
     jobs = {r.job for r in found if r.job}
     numbers = ["added", "removed", *(["files", "seconds"] if roomy else [])]
     more = (["snapshot"] if roomy else []) + (["job"] if roomy and len(jobs) > 1 else [])
-    made = table("", "run", "when (UTC)", "what", *numbers, *more, right=numbers, whole=("run", "when (UTC)", "what"))
+    made = table(
+        "", "run", "when (UTC)", "what", *numbers, *more, right=numbers, whole=("run", "when (UTC)", "what", "snapshot")
+    )
     for r in found:
         counts = [_count(r.rows_added), _count(r.rows_removed)]
         counts += [_count(r.files_added), "" if r.seconds is None else f"{r.seconds:.1f}"] if roomy else []
@@ -133,6 +135,8 @@ def _list(found: list[TableRun], console: Console) -> None:
 def _what(run: TableRun) -> str:
     if run.what == "other":
         return "other program"
+    if run.what == "compacted":
+        return "maintain"
     return f"{run.what}, expired" if run.snapshot is not None and not run.readable else run.what
 
 
@@ -147,7 +151,8 @@ def _detail(found: RunDetail, console: Console) -> None:
     receipt = found.receipt
     first = found.tables[0]
     if first.run is None:
-        console.print(f"snapshot {first.snapshot}, made by another program at {_time(first.at)}")
+        by = "dativo maintain" if first.what == "compacted" else "another program"
+        console.print(f"snapshot {first.snapshot}, made by {by} at {_time(first.at)}")
     else:
         console.print(f"run {first.run} of {first.job or 'an unknown job'}: {first.what}")
     if receipt is not None:

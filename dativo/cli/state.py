@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from dativo.cli.choices import AsJson, Job, command
 
 if TYPE_CHECKING:
-    from dativo import JobState
+    from dativo import JobState, Reset
 
 app = command()
 
 
 @app.callback()
 def state() -> None:
-    """Show or rebuild what is remembered of a job."""
+    """Show, rebuild or reset what is remembered of a job."""
 
 
 @app.command("show")
@@ -35,6 +38,57 @@ def rebuild(job: Job, as_json: AsJson = False) -> None:
     _show(rebuild_state(one_job(job)), as_json)
 
 
+@app.command("reset")
+def reset(
+    job: Job,
+    stream: Annotated[str | None, typer.Option("--stream", help="Only this stream; all of them by default.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget how far a job has read, in its tables and in the state file; the next run reads everything again."""
+    from dativo import plan_reset, reset_state, show_state
+    from dativo.cli.console import say
+    from dativo.cli.jobs import one_job
+
+    found = one_job(job)
+    what = plan_reset(found, stream=stream)
+    if what.empty:
+        say(f"nothing is remembered of {what.job}")
+    else:
+        _tell_reset(what)
+        if not yes and not _agreed():
+            say("nothing was changed; --yes does it")
+            raise typer.Exit(2)
+    _show(reset_state(found, what) if not what.empty else show_state(found), as_json)
+
+
+def _tell_reset(what: Reset) -> None:
+    """What is going to be forgotten, and what follows from it; on standard error, before anything is done."""
+    from dativo.cli.console import plural, say
+
+    say(f"this forgets how far {what.job} of tenant {what.tenant_id} has read:")
+    for stream in what.streams:
+        if stream.damaged:
+            known = "a memory that cannot be read"
+        elif stream.run is not None:
+            entries = f" ({plural(len(stream.cursor), 'entry')})" if stream.cursor else ""
+            known = f"what run {stream.run[:13]} read{entries}"
+        else:
+            known = "nothing is remembered there" if stream.exists else "does not exist"
+        say(f"  table       {stream.table}: {known}")
+    if what.path is not None:
+        say(f"  state file  {what.path}")
+    if what.older is not None:
+        say(f"  older file  {what.older}: left alone, and not looked at any more")
+    say(f"no row is removed. The next run {what.next_run}.")
+    say("A run that is going on now will end with an error and change nothing.")
+
+
+def _agreed() -> bool:
+    """Whether the person says yes; no where nobody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm("go on?", err=True)
+
+
 def _show(found: JobState, as_json: bool) -> None:
     import json
 
@@ -50,6 +104,7 @@ def _show(found: JobState, as_json: bool) -> None:
     console.print(f"state file {found.path}: {found.file}")
     for stream in found.streams:
         last = f"run {stream.run}, {stream.loaded:,} rows loaded" if stream.run else "never loaded"
+        last = f"reset by {stream.run}, nothing is remembered" if stream.reset else last
         console.print(f"\n{stream.stream} → {stream.table}: {last}", soft_wrap=True)
         if stream.cursor:
             made = table("entry", "value")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dativo import connectors
 from dativo.config.resolve import ResolvedJob
-from dativo.errors import ConfigError, Problem, UnsupportedError
+from dativo.errors import ConfigError, DativoError, Problem, UnsupportedError
 from dativo.privacy.classify import PurposeName, treatments
 
 # The purposes that every run serves: what it loads, and the examples of bad values that it shows.
@@ -24,6 +24,13 @@ def refuse_unbuilt(job: ResolvedJob) -> None:
     for stream in job.streams:
         for purpose in PURPOSES:
             treatments(stream.asset, stream.privacy, purpose, job.file.classification_overrides)
+
+
+def refuse_missing(job: ResolvedJob) -> None:
+    """Raises ConfigError for variables that are set nowhere and without which the job's tables cannot be looked at."""
+    needed = [p for p in job.warnings if p.code == "env_missing" and not p.field.startswith("source")]
+    if needed:
+        raise ConfigError([p._replace(severity="error") for p in needed])
 
 
 def unbuilt_treatments(job: ResolvedJob) -> Iterator[Problem]:
@@ -46,8 +53,21 @@ def unbuilt_treatments(job: ResolvedJob) -> Iterator[Problem]:
 def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:
     """What of a job this version cannot carry out without changing the data, one error each."""
     yield from connectors.unbuilt(job)
+    if job.target.publish == "branch":
+        yield from _without_branches(job)
     for field, message, hint in _unbuilt(job):
         yield UnsupportedError(message, field=field, mark=job.mark(field), hint=hint)
+
+
+def _without_branches(job: ResolvedJob) -> Iterator[UnsupportedError]:
+    from dativo.pipeline.publish import publishes_by_branch
+
+    try:
+        publishes_by_branch(job)
+    except UnsupportedError as error:
+        yield error
+    except DativoError:
+        return  # told where the catalog is opened
 
 
 def _missing(name: str) -> Problem:
@@ -63,8 +83,6 @@ def _unbuilt(job: ResolvedJob) -> Iterator[tuple[str, str, str]]:
         )  # fmt: skip
     if target.detect_deletes not in (None, "none"):
         yield "target.detect_deletes", "detect_deletes is not built yet", "leave it out, or set it to none"
-    if target.publish == "branch":
-        yield "target.publish", "publish: branch is not built yet", "leave it out, or set it to direct"
     if target.markdown_kv_storage is not None:
         yield (
             "target.markdown_kv_storage", "storing Markdown-KV in the target is not built yet",

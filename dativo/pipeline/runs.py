@@ -10,17 +10,18 @@ import msgspec
 from dativo import connectors
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.pipeline.purposes import one_stream
+from dativo.pipeline.refuse import refuse_missing
 from dativo.receipt import Receipt, StreamReceipt
 from dativo.state.receipts import jobs_with_receipts, receipts
 from dativo.targets.reading import TableReader, TableSnapshot
 
-What = Literal["loaded", "unchanged", "refused", "failed", "interrupted", "reset", "other"]
+What = Literal["loaded", "unchanged", "refused", "failed", "interrupted", "reset", "compacted", "other"]
 
 SHORT = 13
 
 
 class TableRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run and what it did to one table; or, without `run`, a change that another program made.
+    """A run and what it did to one table; or, without `run`, upkeep, or a change that another program made.
 
     `at` is when it ended, ISO 8601 in UTC. `snapshot` is the one that it made, `readable` whether the table still keeps
     it. Counts of rows and files are None where nothing tells them any more.
@@ -57,6 +58,7 @@ def list_runs(job: ResolvedJob, *, stream: str | None = None) -> list[TableRun]:
 
 def runs_of(job: ResolvedJob, stream: StreamConfig) -> list[TableRun]:
     """The runs of a stream's table, those of other jobs and other programs too, the newest first."""
+    refuse_missing(job)
     reader = connectors.reader(job, stream)
     told = _told(reader, job, stream)
     found: list[TableRun] = []
@@ -94,7 +96,7 @@ def _of_snapshot(
     job: ResolvedJob,
     stream: StreamConfig,
 ) -> TableRun:
-    what: What = "loaded" if snapshot.run is not None else "other"
+    what: What = "loaded" if snapshot.run is not None else "compacted" if snapshot.upkeep else "other"
     return TableRun(
         table=f"{stream.namespace}.{stream.table}",
         stream=part.stream if part is not None else stream.name,

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 
 from dativo import connectors
-from dativo.config.resolve import ResolvedJob
+from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import StateError
-from dativo.state.store import RESERVED, read_state, state_path, write_state
+from dativo.pipeline.purposes import one_stream
+from dativo.pipeline.refuse import refuse_missing
+from dativo.pipeline.run import run_token
+from dativo.receipt import Receipt, StreamReceipt
+from dativo.state.receipts import keep_receipt
+from dativo.state.store import RESERVED, read_state, reference_path, state_path, write_state
+
+RESET = "reset"
 
 
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +29,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     cursor: dict[str, Any]
     loaded: int
     contract: str
+    reset: bool = False
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +48,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
 
 def show_state(job: ResolvedJob) -> JobState:
     """The state of a job as its tables have it, and whether the state file agrees. Raises StateError, TargetError."""
+    refuse_missing(job)
     notes: list[str] = []
     saved = {s.name: connectors.reader(job, s).saved() for s in job.streams}
     path = state_path(job)
@@ -62,6 +72,7 @@ def show_state(job: ResolvedJob) -> JobState:
                 cursor=one.cursor.entries if one is not None else {},
                 loaded=one.receipt.loaded if one is not None and one.receipt is not None else 0,
                 contract=one.receipt.contract if one is not None and one.receipt is not None else s.asset.label,
+                reset=one is not None and one.receipt is not None and one.receipt.write_mode == RESET,
             )
             for s in job.streams
             for one in [saved[s.name]]
@@ -72,6 +83,7 @@ def show_state(job: ResolvedJob) -> JobState:
 
 def rebuild_state(job: ResolvedJob) -> JobState:
     """Writes the state file anew from the tables alone, and gives the state. Raises StateError when no table has one."""
+    refuse_missing(job)
     saved = {s.name: connectors.reader(job, s).saved() for s in job.streams}
     known = {name: one for name, one in saved.items() if one is not None}
     if not known:
@@ -83,3 +95,128 @@ def rebuild_state(job: ResolvedJob) -> JobState:
     before = read_state(job, notes) if state_path(job).exists() else {}
     write_state(job, {name: one.cursor for name, one in known.items()}, newest, before)
     return show_state(job)
+
+
+# -- forgetting ---------------------------------------------------------------------------------------------------------
+
+
+class StreamReset(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be forgotten of a stream: the cursor that its table remembers, as the run `run` left it.
+
+    `exists` tells whether the table is there, `damaged` why its memory cannot be read.
+    """
+
+    stream: str
+    table: str
+    exists: bool
+    run: str | None
+    cursor: dict[str, Any]
+    damaged: str = ""
+
+
+class Reset(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reset will forget, and in `next_run` what the job's next run will do then.
+
+    `path` is the state file, `older` the one of the reference implementation; None where there is none.
+    """
+
+    job: str
+    tenant_id: str
+    path: str | None
+    older: str | None
+    streams: tuple[StreamReset, ...]
+    next_run: str
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is remembered at all."""
+        known = any(s.run is not None or s.damaged for s in self.streams)
+        return not known and self.path is None and not (self.older and any(s.exists for s in self.streams))
+
+
+_NEXT = {
+    "append": "reads everything again; rows that are in the table are recognised and not loaded again",
+    "replace": "reads everything again and replaces rows as every run of the job does",
+}
+
+
+def plan_reset(job: ResolvedJob, *, stream: str | None = None) -> Reset:
+    """What resetting the state of a job, or of one of its streams, will forget. Nothing is changed."""
+    refuse_missing(job)
+    chosen = job.streams if stream is None else (one_stream(job, stream),)
+    path, older = state_path(job), reference_path(job)
+    return Reset(
+        job=job.name,
+        tenant_id=job.tenant_id,
+        path=str(path) if path.exists() else None,
+        older=str(older) if older.exists() and older != path else None,
+        streams=tuple(_remembered(job, s) for s in chosen),
+        next_run=_NEXT.get(job.write_mode, "reads everything again"),
+    )
+
+
+def _remembered(job: ResolvedJob, stream: StreamConfig) -> StreamReset:
+    reader = connectors.reader(job, stream)
+    damaged = ""
+    saved = None
+    try:
+        saved = reader.saved()
+    except StateError as error:
+        damaged = error.message
+    return StreamReset(
+        stream=stream.name,
+        table=f"{stream.namespace}.{stream.table}",
+        exists=reader.fields() is not None,
+        run=next(iter(reader.tokens()), None),
+        cursor=saved.cursor.entries if saved is not None else {},
+        damaged=damaged,
+    )
+
+
+def reset_state(job: ResolvedJob, what: Reset) -> JobState:
+    """Forgets what `plan_reset` told, in the tables first, then in the state file; gives the state afterwards.
+
+    Raises CommitConflict when a run committed after that was told: nothing of that stream is forgotten then.
+    """
+    started = datetime.now(UTC)
+    token = run_token(started)
+    streams = {s.name: s for s in job.streams}
+    done = []
+    for each in what.streams:
+        receipt = StreamReceipt(
+            stream=each.stream,
+            table=each.table,
+            status="unchanged",
+            write_mode=RESET,
+            contract=streams[each.stream].asset.label,
+            contract_hash=streams[each.stream].asset.hash,
+        )
+        if each.exists:
+            connectors.forget(job, streams[each.stream], token, each.run, receipt)
+            done.append(receipt)
+    if what.path is not None:
+        _forget_in_file(job, {s.stream for s in what.streams}, token)
+    if done:
+        begun = started.isoformat(timespec="milliseconds")
+        seconds = round((datetime.now(UTC) - started).total_seconds(), 3)
+        keep_receipt(
+            job,
+            Receipt(
+                run_id=token,
+                job=job.name,
+                tenant_id=job.tenant_id,
+                status="unchanged",
+                exit_code=0,
+                started_at=begun,
+                seconds=seconds,
+                streams=tuple(done),
+            ),
+        )
+    return show_state(job)
+
+
+def _forget_in_file(job: ResolvedJob, streams: set[str], token: str) -> None:
+    """Writes the state file with what is left: what the tables remember of the other streams, and nothing else."""
+    saved = {s.name: connectors.reader(job, s).saved() for s in job.streams if s.name not in streams}
+    kept = {name: one.cursor for name, one in saved.items() if one is not None}
+    write_state(job, kept, token, {})

@@ -13,6 +13,7 @@ from dativo.errors import ConfigError, Problem, TargetError, listed, nearest
 from dativo.pipeline.export import TextFormat
 from dativo.pipeline.jobs import find_jobs, known_jobs, load_jobs, place
 from dativo.pipeline.purposes import hidden_columns, one_stream
+from dativo.pipeline.refuse import refuse_missing
 from dativo.receipt import Receipt
 from dativo.state.receipts import receipts
 from dativo.targets.reading import TableFacts
@@ -85,6 +86,7 @@ def show_table(job: ResolvedJob, *, stream: str | None = None, rows: int = 10, s
 
     from dativo.privacy.mask import shown, treated_field
 
+    refuse_missing(job)
     chosen = one_stream(job, stream)
     reader = connectors.reader(job, chosen)
     facts, frame, fields = reader.facts(), reader.rows(), reader.fields()

@@ -45,12 +45,12 @@ def read_state(job: ResolvedJob, notes: list[str], *, keep: bool = True) -> dict
     """
     path = state_path(job)
     if not path.exists():
-        older = _reference_path(job)
+        older = reference_path(job)
         return _read(older, notes, keep) if older.exists() else {}
     return _read(path, notes, keep)
 
 
-def _reference_path(job: ResolvedJob) -> Path:
+def reference_path(job: ResolvedJob) -> Path:
     """Where the reference implementation kept the state: by connector type and first object."""
     source = job.source
     named = [f.object for f in (source.files or [])[:1]] + [t.object for t in (source.tables or [])[:1]]

@@ -25,7 +25,10 @@ class TableColumn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot: when, by which run, and what it changed. `at` is ISO 8601 in UTC, `parent` the one before it."""
+    """A snapshot: when, by which run, and what it changed. `at` is ISO 8601 in UTC, `parent` the one before it.
+
+    `upkeep` is what `dativo maintain` did, which changes files and no row.
+    """
 
     id: int
     parent: int | None
@@ -33,6 +36,7 @@ class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     run: str | None
     job: str | None
+    upkeep: str | None
     rows_added: int
     rows_removed: int
     files_added: int

@@ -137,6 +137,7 @@ def described(snapshot: Snapshot, *, current: bool) -> TableSnapshot:
         operation=snapshot.summary.operation.value if snapshot.summary is not None else "",
         run=found.get("dativo.run"),
         job=found.get("dativo.job"),
+        upkeep=found.get("dativo.maintain"),
         rows_added=int(found.get("added-records", 0)),
         rows_removed=int(found.get("deleted-records", 0)),
         files_added=int(found.get("added-data-files", 0)),
