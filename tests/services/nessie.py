@@ -1,4 +1,4 @@
-"""Nessie, the Iceberg catalog with branches, over an object store. It keeps its catalog in memory."""
+"""Nessie, the Iceberg catalog with branches, over an object store. Its catalog is in memory, or in files that outlive it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,15 @@ class Nessie:
 
 
 def recipe(
-    folder: Path, port: int, management: int, store: Minio, bucket: str, *, vended: bool, extra: Sequence[str]
+    folder: Path,
+    port: int,
+    management: int,
+    store: Minio,
+    bucket: str,
+    *,
+    vended: bool = False,
+    persistent: bool = False,
+    extra: Sequence[str] = (),
 ) -> Recipe:
     s3 = {
         "endpoint": f"{store.endpoint}/",
@@ -101,7 +109,8 @@ def recipe(
         "quarkus.management.host": "127.0.0.1",
         "quarkus.management.port": str(management),
         "quarkus.banner.enabled": "false",
-        "nessie.version.store.type": "IN_MEMORY",
+        "nessie.version.store.type": "ROCKSDB" if persistent else "IN_MEMORY",
+        "nessie.version.store.persist.rocks.database-path": str(folder / "catalog"),
         "nessie.catalog.default-warehouse": WAREHOUSE,
         f"nessie.catalog.warehouses.{WAREHOUSE}.location": f"s3://{bucket}/",
         "minio.access-key.name": store.access_key,
@@ -123,15 +132,21 @@ def recipe(
 
 @contextmanager
 def nessie(
-    folder: Path, store: Minio, *, warehouse_bucket: str = "lake", vended: bool = False, extra: Sequence[str] = ()
+    folder: Path,
+    store: Minio,
+    *,
+    warehouse_bucket: str = "lake",
+    vended: bool = False,
+    persistent: bool = False,
+    extra: Sequence[str] = (),
 ) -> Iterator[Nessie]:
     """A catalog of the caller's own, whose only warehouse is a bucket of `store`, made here where it is missing.
 
-    `vended`: it gives clients that ask for it keys of their own for a table; `extra` are further options of Java, such
-    as `-Dname=value` for a setting.
+    `vended`: it gives clients that ask for it keys of their own for a table. `persistent`: what it committed survives
+    `process.kill()` and `process.restart()`. `extra` are further options of Java, such as `-Dname=value` for a setting.
     """
     store.make_bucket(warehouse_bucket)
     port = free_port()
-    made = recipe(folder, port, free_port(), store, warehouse_bucket, vended=vended, extra=extra)
+    made = recipe(folder, port, free_port(), store, warehouse_bucket, vended=vended, persistent=persistent, extra=extra)
     with running(made) as server:
         yield Nessie(port, store, warehouse_bucket, process=server)

