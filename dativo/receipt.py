@@ -14,7 +14,8 @@ from dativo.errors import ContractError, StateError
 
 VERSION = 1
 
-Status = Literal["loaded", "unchanged", "refused", "failed", "interrupted"]
+# `withheld`: nothing was wrong with the stream, but it is published with others, or not at all.
+Status = Literal["loaded", "unchanged", "refused", "failed", "interrupted", "withheld"]
 
 
 class RuleCount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -71,7 +71,7 @@ def _row(receipt: Receipt, stream: StreamReceipt, wide: bool) -> list[str]:
     return [*row, f"{stream.files:,}", size(stream.bytes), f"{seconds:.2f}", rate, memory, snapshot]
 
 
-_STATUS = {"loaded": "✓", "unchanged": "=", "refused": "✗", "failed": "✗", "interrupted": "✗"}
+_STATUS = {"loaded": "✓", "unchanged": "=", "refused": "✗", "failed": "✗", "interrupted": "✗", "withheld": "✗"}
 
 
 def _after(receipt: Receipt, stream: StreamReceipt, console: Console) -> None:

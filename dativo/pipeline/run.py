@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -17,17 +18,19 @@ from dativo.errors import ContractError, DativoError, Interrupted, SourceError, 
 from dativo.observe.listener import Listener, Silence
 from dativo.observe.redact import redactor
 from dativo.pipeline.background import NOTHING
+from dativo.pipeline.publish import Outcome, Publication, publications, publishes_by_branch
 from dativo.pipeline.refuse import refuse_unbuilt
 from dativo.pipeline.staging import staging_root, sweep
 from dativo.pipeline.stream import Order, StreamRun
 from dativo.receipt import Receipt, Status, StreamReceipt
 from dativo.sources.protocol import Source
 from dativo.state.cursor import Cursor
+from dativo.state.lock import RunLock
 from dativo.state.receipts import keep_receipt
 from dativo.state.store import read_state, write_state
 
 UNDECIDED = "interrupted during the commit: the next run finds out whether it landed, and does nothing twice"
-_WORST: tuple[Status, ...] = ("failed", "interrupted", "refused", "loaded", "unchanged")
+_WORST: tuple[Status, ...] = ("failed", "interrupted", "refused", "withheld", "loaded", "unchanged")
 
 
 def sync(
@@ -37,14 +40,43 @@ def sync(
     limit: int | None = None,
     full_refresh: bool = False,
     listener: Listener | None = None,
+    keep_branch: bool = False,
+    publication: Publication | None = None,
 ) -> Receipt:
     """Runs a job and gives its receipt; `exit_code` there is 0, 1 (some rows broke the contract) or 2.
 
     `streams` runs some of its streams only, `limit` reads no more than so many rows of each (and leaves the cursor where
     it is), `full_refresh` reads everything again and replaces the table's rows. What goes wrong with one stream stands in
-    the receipt; ConfigError and UnsupportedError are raised, before anything is read.
+    the receipt; ConfigError, UnsupportedError, and JobIsRunning when another run of the job goes on, are raised before
+    anything is read.
+
+    A job that publishes by a branch shows all of its streams or none; `keep_branch` leaves the branch of a run that
+    failed. With a `publication` (see `together`) nothing is visible before its `finish`, which gives the receipts that
+    count; the one given here tells only how far the run came.
     """
-    return _Run(job, limit=limit, full_refresh=full_refresh, listener=listener or Silence()).run(streams)
+    run = _Run(job, limit=limit, full_refresh=full_refresh, listener=listener or Silence())
+    if publication is not None:
+        try:
+            return run.into(publication, streams)
+        except DativoError as error:
+            publication.fail(f"the job '{job.name}' did not run: {error.message}")
+            raise
+    refuse_unbuilt(job)
+    if not publishes_by_branch(job):
+        return run.alone(streams)
+    own = Publication([job], run.token, keep_branch=keep_branch)
+    run.into(own, streams)
+    return own.finish()[0]
+
+
+def together(jobs: Sequence[ResolvedJob], *, keep_branch: bool = False) -> dict[str, Publication]:
+    """A publication for each job, by the job's path: those that share catalog and branch become visible by one merge.
+
+    Give `sync` each job's publication, in any order and from any thread, then call each publication's `finish` once; it
+    gives the receipts of its runs in the order in which they began. `fail` tells it that a job could not even begin.
+    Raises UnsupportedError for a job whose catalog has no branches.
+    """
+    return publications(jobs, lambda: run_token(datetime.now(UTC)), keep_branch=keep_branch)
 
 
 class _Run:
@@ -60,13 +92,46 @@ class _Run:
         self.token = run_token(self.started)
         self.cursors: dict[str, Cursor] = {}
         self.redactor = redactor(job)
+        self.lock = RunLock(job, self.token, self.started)
+        self.state: dict[str, Any] = {}
+        self.done: list[tuple[StreamReceipt, StreamRun | None]] = []
 
-    def run(self, names: Sequence[str] | None) -> Receipt:
+    def alone(self, names: Sequence[str] | None) -> Receipt:
+        """Runs the job; each stream is visible once it is committed."""
+        try:
+            self.run(names, None)
+            return self.ended()
+        finally:
+            self.lock.release()
+
+    def into(self, publication: Publication, names: Sequence[str] | None) -> Receipt:
+        """Runs the job up to its publication, which ends it by `settle`."""
+        refuse_unbuilt(self.job)
+        try:
+            self.run(names, publication)
+        except BaseException:
+            self.lock.release()
+            raise
+        publication.join(self)
+        return self.receipt([receipt for receipt, _ in self.done])
+
+    def settle(self, outcome: Outcome) -> Receipt:
+        """The run's end, once it is known what became of its publication."""
+        try:
+            self.done = [(self.settled(receipt, step, outcome), step) for receipt, step in self.done]
+            return self.ended()
+        finally:
+            self.lock.release()
+
+    def run(self, names: Sequence[str] | None, publication: Publication | None) -> None:
         refuse_unbuilt(self.job)
         chosen = self.chosen(names)
+        hindered = self.lock.take()
+        if hindered:
+            self.listener.event("state_warning", error=hindered)
         sweep(staging_root(self.job))
         notes: list[str] = []
-        state = read_state(self.job, notes)
+        self.state = read_state(self.job, notes)
         order = Order(
             job=self.job,
             token=self.token,
@@ -74,18 +139,26 @@ class _Run:
             listener=self.listener,
             limit=self.limit,
             full_refresh=self.full_refresh,
-            state=state,
+            state=self.state,
             notes=tuple(notes),
+            publication=publication,
         )
         source = connectors.source(self.job)
         self.listener.event("job_started", run_id=self.token)
-        done: list[StreamReceipt] = []
         stopped = False
         for stream in chosen:
-            loaded, stopped = self.not_run(stream) if stopped else self.stream(order, source, stream)
-            done.append(loaded)
+            if stopped:
+                self.done.append((self.not_run(stream, "interrupted", "the run was interrupted before"), None))
+            elif publication is not None and publication.failure:
+                self.done.append((self.not_run(stream, "withheld", publication.failure), None))
+            else:
+                stopped = self.stream(order, source, stream)
+
+    def ended(self) -> Receipt:
+        """The run's receipt, which is kept, with the state file."""
+        done = [receipt for receipt, _ in self.done]
         if self.cursors:
-            self.told(lambda: write_state(self.job, self.cursors, self.token, state))
+            self.told(lambda: write_state(self.job, self.cursors, self.token, self.state))
         receipt = self.receipt(done)
         self.told(lambda: keep_receipt(self.job, receipt))
         self.listener.event(
@@ -107,8 +180,8 @@ class _Run:
             raise SourceError(f"the job has no stream '{unknown[0]}'", hint=f"its streams: {listed(known)}")
         return [known[n] for n in names]
 
-    def stream(self, order: Order, source: Source, stream: StreamConfig) -> tuple[StreamReceipt, bool]:
-        """One stream's receipt, whatever happened to it, and whether the run was asked to stop."""
+    def stream(self, order: Order, source: Source, stream: StreamConfig) -> bool:
+        """Runs one stream and notes its receipt, whatever happened to it; whether the run was asked to stop."""
         step = StreamRun(order, source, stream)
         stopped = False
         try:
@@ -120,19 +193,47 @@ class _Run:
                 text = UNDECIDED if step.undecided else NOTHING
                 receipt = msgspec.structs.replace(receipt, status="interrupted", error=text)
         except DativoError as error:
-            status: Status = "refused" if isinstance(error, ContractError) else "failed"
             self.listener.event("job_error", stream=stream.name, error=self.redactor.mask(error.message))
-            text = self.redactor.mask(error.render().removeprefix("error: "))
-            receipt = msgspec.structs.replace(step.receipt, status=status, error=text, error_code=error.code)
+            receipt = self.failed(step.receipt, error)
         if step.cursor is not None:
             self.cursors[stream.name] = step.cursor
-        return receipt, stopped or step.meter.stop.is_set()
+        stopped = stopped or step.meter.stop.is_set()
+        self.done.append((receipt, step))
+        if order.publication is not None and (stopped or step.failed):
+            what = "was interrupted" if stopped else receipt.status
+            order.publication.fail(f"stream '{stream.name}' of job '{self.job.name}' {what}")
+        return stopped
 
-    def not_run(self, stream: StreamConfig) -> tuple[StreamReceipt, bool]:
-        """The receipt of a stream that was left out because the run was asked to stop."""
+    def failed(self, receipt: StreamReceipt, error: DativoError) -> StreamReceipt:
+        status: Status = "refused" if isinstance(error, ContractError) else "failed"
+        text = self.redactor.mask(error.render().removeprefix("error: "))
+        return msgspec.structs.replace(receipt, status=status, error=text, error_code=error.code)
+
+    def not_run(self, stream: StreamConfig, status: Status, why: str) -> StreamReceipt:
+        """The receipt of a stream that was left out."""
         table = f"{stream.namespace}.{stream.table}"
-        text = "not run: the run was interrupted before"
-        return StreamReceipt(stream=stream.name, table=table, status="interrupted", error=text), True
+        return StreamReceipt(stream=stream.name, table=table, status=status, error=f"not run: {why}")
+
+    def settled(self, receipt: StreamReceipt, step: StreamRun | None, outcome: Outcome) -> StreamReceipt:
+        """A stream's receipt after the publication of what it committed to the branch."""
+        if outcome.note:
+            receipt = msgspec.structs.replace(receipt, warnings=(*receipt.warnings, outcome.note))
+        if step is None or step.ready is None:
+            return receipt
+        name = step.stream.name
+        if outcome.published:
+            self.cursors[name] = step.ready.cursor
+            found = step.ready.receipt.snapshot_id
+            self.listener.event("commit_success", stream=name, snapshot_id=found)
+            return msgspec.structs.replace(receipt, snapshot_id=found)
+        receipt = msgspec.structs.replace(receipt, snapshot_id=None)
+        if outcome.error is not None and outcome.culprit in (None, step):
+            self.listener.event("commit_failed", stream=name, error=self.redactor.mask(outcome.error.message))
+            return self.failed(receipt, outcome.error)
+        status: Status = "interrupted" if outcome.status == "interrupted" else "withheld"
+        why = self.redactor.mask(outcome.why)
+        text = why if status == "interrupted" else f"not published: {why}"
+        return msgspec.structs.replace(receipt, status=status, error=text)
 
     def told(self, work: Callable[[], None]) -> None:
         """Does what is only a cache of the tables' own state: failing to is told, and is no failure of the run."""
@@ -166,7 +267,7 @@ def exit_code(streams: Sequence[StreamReceipt], job: ResolvedJob) -> int:
 
 
 def _exit_code(receipt: StreamReceipt, job: ResolvedJob) -> int:
-    if receipt.status in ("failed", "refused", "interrupted"):
+    if receipt.status in ("failed", "refused", "interrupted", "withheld"):
         return 2
     if receipt.violations and receipt.status == "loaded":
         declared = any(s.name == receipt.stream and s.max_rejects is not None for s in job.streams)

@@ -15,7 +15,7 @@ from dativo.receipt import Receipt, StreamReceipt
 from dativo.state.receipts import jobs_with_receipts, receipts
 from dativo.targets.reading import TableReader, TableSnapshot
 
-What = Literal["loaded", "unchanged", "refused", "failed", "interrupted", "reset", "compacted", "other"]
+What = Literal["loaded", "unchanged", "refused", "failed", "interrupted", "withheld", "reset", "compacted", "other"]
 
 SHORT = 13
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import TargetError
+from dativo.state.process import identity
 
 TOKEN_LENGTH = 36
 
@@ -26,7 +27,7 @@ def staging_root(job: ResolvedJob) -> Path:
 @contextmanager
 def staging_folder(root: Path, token: str) -> Iterator[Path]:
     """A folder of mode 0700 below `root`, whose name tells its owner; TargetError when it cannot be made."""
-    folder = root / f"{token}~{_identity(os.getpid())}"
+    folder = root / f"{token}~{identity(os.getpid())}"
     try:
         folder.mkdir(mode=0o700, parents=True)
     except OSError as error:
@@ -45,7 +46,7 @@ def sweep(root: Path) -> int:
     for folder in root.glob("*~*-*"):
         owner = folder.name.rpartition("~")[2]
         with contextlib.suppress(ValueError):
-            if owner != _identity(int(owner.split("-")[0])):
+            if owner != identity(int(owner.split("-")[0])):
                 shutil.rmtree(folder, ignore_errors=True)
                 swept += 1
     return swept
@@ -57,17 +58,6 @@ def alive(root: Path) -> frozenset[str]:
     for folder in root.glob("*~*-*"):
         name, _, owner = folder.name.rpartition("~")
         with contextlib.suppress(ValueError):
-            if owner == _identity(int(owner.split("-")[0])):
+            if owner == identity(int(owner.split("-")[0])):
                 found.add(name[:TOKEN_LENGTH])
     return frozenset(found)
-
-
-def _identity(pid: int) -> str:
-    """A process's number and start time, which together no other process has; the number alone when it is gone."""
-    with contextlib.suppress(OSError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return f"{pid}-{fields[19]}"
-    with contextlib.suppress(OSError):
-        os.kill(pid, 0)
-        return f"{pid}-alive"
-    return f"{pid}-gone"

@@ -15,14 +15,16 @@ from dativo import connectors
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import CommitUnknown, ContractError, DativoError, Interrupted, TargetError, listed
 from dativo.observe.listener import Listener
+from dativo.pipeline import gates
 from dativo.pipeline.background import NOTHING, in_background
 from dativo.pipeline.plan import StreamPlan, build, plan_hash, privacy_key, table_shape
+from dativo.pipeline.publish import Publication, Ready
 from dativo.pipeline.resume import resume_point
 from dativo.pipeline.staging import staging_folder, staging_root
 from dativo.receipt import StreamReceipt
 from dativo.sources.protocol import Extract, Meter, Source
 from dativo.state.cursor import Cursor
-from dativo.targets.protocol import Opened, Target
+from dativo.targets.protocol import Committed, Opened, Target, UnseenTarget
 
 if TYPE_CHECKING:
     from dativo.pipeline.passes import Loaded
@@ -32,7 +34,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True, frozen=True)
 class Order:
-    """What a run asks of each of its streams: its token and begin, how much to read, and what an older state file says."""
+    """What a run asks of each of its streams: its token and begin, how much to read, and what an older state file says.
+
+    With a `publication` streams commit to its branch, and it makes them visible.
+    """
 
     job: ResolvedJob
     token: str
@@ -42,10 +47,13 @@ class Order:
     full_refresh: bool
     state: dict[str, Any]
     notes: tuple[str, ...]
+    publication: Publication | None = None
 
 
 class StreamRun:
-    """One stream of a run. `receipt` is up to date after each step, `cursor` is set once the stream is committed.
+    """One stream of a run. `receipt` is up to date after each step, `cursor` is set once the stream is visible.
+
+    `ready` is set instead when it is committed to the branch of a publication.
 
     `undecided` is true from the moment a commit begins until it is known to have failed: what was written may belong to
     a table from then on.
@@ -58,8 +66,10 @@ class StreamRun:
         self.stream = stream
         self.meter = Meter()
         self.target: Target | None = None
+        self.unseen: UnseenTarget | None = None
         self.cursor: Cursor | None = None
         self.undecided = False
+        self.ready: Ready | None = None
         self.receipt = StreamReceipt(
             stream=stream.name,
             table=f"{stream.namespace}.{stream.table}",
@@ -71,28 +81,44 @@ class StreamRun:
             warnings=order.notes,
         )
 
+    @property
+    def failed(self) -> bool:
+        """Whether the stream ended without being committed, though it had something to commit."""
+        return self.cursor is None and self.ready is None and self.receipt.status != "unchanged"
+
     def run(self) -> StreamReceipt:
         """Loads the stream and gives its receipt; what it wrote and did not commit is removed when it fails."""
         try:
             return self._steps()
         except BaseException:
-            # Where it is undecided, the next run finds out whether the files are part of the table.
-            if self.target is not None and not self.undecided:
+            # Where it is undecided, the next run finds out whether the files are part of the table. A publication removes
+            # them with its branch.
+            if self.target is not None and not self.undecided and self.order.publication is None:
                 self.target.abort()
             raise
 
     def _steps(self) -> StreamReceipt:
-        target = self.target = connectors.target(self.job, self.stream, self.order.token, self.order.started)
+        target = self.target = self._target()
         extract, opened, plan = self._prepared(target)
         self._note(files_read=len(extract.files), files_skipped=extract.skipped)
         self._note(warnings=(*self.order.notes, *extract.notes))
         if plan is None:
-            return msgspec.structs.replace(self.receipt, status="unchanged")
+            self._note(status="unchanged")
+            return self.receipt
         self._note(warnings=(*self.order.notes, *plan.notes, *opened.changes))
         self._check_shared(opened)
         with staging_folder(staging_root(self.job), f"{self.order.token}-{self.stream.name}") as folder:
             found, cursor = self._loaded(target, extract, opened, plan, folder)
-            return self._judged(target, cursor, found)
+            return self._judged(target, cursor, found, plan)
+
+    def _target(self) -> Target:
+        order, publication = self.order, self.order.publication
+        if publication is None:
+            return connectors.target(self.job, self.stream, order.token, order.started)
+        target = self.unseen = publication.target(
+            self, lambda branch: branch.target(self.job, self.stream, order.token, order.started)
+        )
+        return target
 
     def _prepared(self, target: Target) -> tuple[Extract, Opened, StreamPlan | None]:
         """What is to be read since the last commit, and how; nothing is read yet but headers."""
@@ -209,7 +235,7 @@ class StreamRun:
             bytes=found.written.bytes,
         )
 
-    def _judged(self, target: Target, cursor: Cursor, found: Loaded) -> StreamReceipt:
+    def _judged(self, target: Target, cursor: Cursor, found: Loaded, plan: StreamPlan) -> StreamReceipt:
         """Commits what the mode allows; the violations are kept whatever happens."""
         import polars as pl
 
@@ -226,14 +252,24 @@ class StreamRun:
         self.receipt.check_balance()
         if self.meter.stop.is_set():
             raise Interrupted(NOTHING)
-        return self._committed(target, cursor, found)
+        return self._committed(target, cursor, found, plan)
 
-    def _committed(self, target: Target, cursor: Cursor, found: Loaded) -> StreamReceipt:
+    def _committed(self, target: Target, cursor: Cursor, found: Loaded, plan: StreamPlan) -> StreamReceipt:
         receipt = msgspec.structs.replace(self.receipt, status="loaded")
         replace = self.receipt.write_mode == "replace"
-        landed = self._decided(
-            "committing", lambda: target.commit(found.written, cursor, self._plan_hash(), receipt, replace=replace)
-        )
+
+        def commit() -> Committed:
+            return target.commit(found.written, cursor, self._plan_hash(), receipt, replace=replace)
+
+        if self.unseen is not None:
+            landed = self._phase("committing", commit)
+            self.receipt = msgspec.structs.replace(receipt, snapshot_id=landed.snapshot_id)
+            checked = gates.Commit(
+                self.job, self.stream, self.order.token, receipt, plan.columns, gates.keys_of(plan), self.unseen
+            )
+            self.ready = Ready(commit, checked, cursor, self.receipt)
+            return self.receipt
+        landed = self._decided("committing", commit)
         self.cursor = cursor
         self.receipt = msgspec.structs.replace(receipt, snapshot_id=landed.snapshot_id)
         self.order.listener.event("commit_success", stream=self.stream.name, snapshot_id=landed.snapshot_id)

@@ -86,6 +86,21 @@ def find(
     return Masks(first, duplicate, {c: m for c, m in repeated.items() if m.any()})
 
 
+def repeats(folder: Path, hashes: Path, *, memory_limit: str | None = None, threads: int | None = None) -> int:
+    """The rows of a Parquet file with the columns LOW and HIGH that are not the first of their identity.
+
+    The file lies in `folder`, where DuckDB may spill. Rows without an identity (null) are left out.
+    """
+    groups = f'SELECT count(*) AS n FROM {_source(hashes)} WHERE "{LOW}" IS NOT NULL GROUP BY "{LOW}", "{HIGH}"'
+    try:
+        with connect(folder, memory_limit=memory_limit, threads=threads) as con:
+            found = con.execute(f"SELECT coalesce(sum(n - 1), 0) FROM ({groups})").fetchone()
+    except duckdb.Error as error:
+        raise translated(error) from None
+    assert found is not None
+    return int(found[0])
+
+
 def _source(path: Path) -> str:
     return "read_parquet('" + str(path).replace("'", "''") + "')"
 

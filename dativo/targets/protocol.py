@@ -153,8 +153,8 @@ class Publisher(Protocol):
     place: str
     branch: str
 
-    def begin(self, label: str, token: str, namespaces: Iterable[str]) -> None:
-        """Makes the run's branch; `label` and `token` go into its name."""
+    def begin(self, tenant: str, name: str, token: str, namespaces: Iterable[str]) -> None:
+        """Makes the run's branch, which tells tenant, name and token, and the namespaces where readers look."""
         ...
 
     def target(self, job: ResolvedJob, stream: StreamConfig, token: str, started: datetime) -> UnseenTarget:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import polars as pl
-from pyiceberg.manifest import DataFile, DataFileContent, ManifestContent, ManifestEntryStatus
+from pyiceberg.manifest import DataFile, DataFileContent, ManifestContent
 from pyiceberg.table import Table
 
 from dativo.config.asset import Field
@@ -15,12 +15,12 @@ from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.protocol import Audit
 
 
-def audit(table: Table, token: str) -> Audit:
+def audit(table: Table, snapshot_id: int | None) -> Audit:
     """Rows, and nulls of each column, in the files that the run's snapshot added; nothing if it made none."""
     names = {f.field_id: f.name for f in table.schema().fields}
     rows = 0
     nulls = dict.fromkeys(names.values(), 0)
-    for file in _added(table, token):
+    for file in _added(table, snapshot_id):
         rows += file.record_count
         for number, count in (file.null_value_counts or {}).items():
             if number in names:
@@ -28,9 +28,9 @@ def audit(table: Table, token: str) -> Audit:
     return Audit(rows, nulls)
 
 
-def added(table: Table, token: str, columns: Sequence[Field]) -> pl.LazyFrame | None:
+def added(table: Table, snapshot_id: int | None, columns: Sequence[Field]) -> pl.LazyFrame | None:
     """Columns of the rows that the run's snapshot added; None when there is no row."""
-    paths = [f.file_path for f in _added(table, token)]
+    paths = [f.file_path for f in _added(table, snapshot_id)]
     if not paths:
         return None
     storage = storage_options(table.location(), table.io.properties)
@@ -39,14 +39,15 @@ def added(table: Table, token: str, columns: Sequence[Field]) -> pl.LazyFrame | 
     return scan.select(restored(f, have.get(f.name)) for f in columns)
 
 
-def _added(table: Table, token: str) -> Iterator[DataFile]:
+def _added(table: Table, snapshot_id: int | None) -> Iterator[DataFile]:
     snapshot = table.current_snapshot()
-    if snapshot is None or snapshot.summary is None or snapshot.summary.get("dativo.run") != token:
+    if snapshot is None or snapshot_id is None:
         return
+    # Another run's snapshot may stand on ours already; it keeps our entries, in manifests of its own perhaps.
+    newest = snapshot.snapshot_id == snapshot_id
     for manifest in snapshot.manifests(table.io):
-        if manifest.content != ManifestContent.DATA or manifest.added_snapshot_id != snapshot.snapshot_id:
+        if manifest.content != ManifestContent.DATA or (newest and manifest.added_snapshot_id != snapshot_id):
             continue
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-            new = entry.status == ManifestEntryStatus.ADDED and entry.snapshot_id == snapshot.snapshot_id
-            if new and entry.data_file.content == DataFileContent.DATA:
+            if entry.snapshot_id == snapshot_id and entry.data_file.content == DataFileContent.DATA:
                 yield entry.data_file

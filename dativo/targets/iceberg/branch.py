@@ -101,10 +101,10 @@ class BranchPublisher:
         assert self.run is not None
         return self.visible.at(self.run.name, self.run.hash)
 
-    def begin(self, label: str, token: str, namespaces: Iterable[str]) -> None:
+    def begin(self, tenant: str, name: str, token: str, namespaces: Iterable[str]) -> None:
         from dativo.targets.iceberg.commit import ensure_namespace
 
-        self.prefix = f"{PREFIX}{label}.{token}"
+        self.prefix = f"{PREFIX}{branch_label(tenant, name)}.{token}"
         # Made where readers look: two branches that make the same namespace could not both be merged.
         for namespace in dict.fromkeys(namespaces):
             _tried(f"making the namespace {namespace}", partial(ensure_namespace, self.visible, namespace))

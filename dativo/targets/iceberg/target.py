@@ -57,6 +57,7 @@ class IcebergTarget:
     ) -> None:
         self.branch = branch
         self.committed = False
+        self.snapshot_id: int | None = None
         self.job = job
         self.stream = stream
         self.token = token
@@ -179,7 +180,7 @@ class IcebergTarget:
             plan.location = self.opened.location
             landed = commit(self.catalog, plan)
         self.table = landed.table
-        self.committed = True
+        self.committed, self.snapshot_id = True, landed.snapshot_id
         return Committed(landed.snapshot_id)
 
     def _plan(self) -> Plan:
@@ -228,11 +229,11 @@ class IcebergTarget:
 
     def audit(self) -> Audit:
         with _failures(f"checking {self.name}"):
-            return audit(self._sealed(), self.token)
+            return audit(self._sealed(), self.snapshot_id)
 
     def added(self, columns: Sequence[Field]) -> pl.LazyFrame | None:
         with _failures(f"checking {self.name}"):
-            return added(self._sealed(), self.token, columns)
+            return added(self._sealed(), self.snapshot_id, columns)
 
     def _sealed(self) -> Table:
         assert self.branch is not None
