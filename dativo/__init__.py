@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dativo.config.resolve import ResolvedJob, load_job
     from dativo.errors import ConfigError, DativoError, Problem
     from dativo.observe.listener import Listener
+    from dativo.pipeline.check import Checked, Finding, check
     from dativo.pipeline.difference import ColumnChange, RunDiff, diff_runs
     from dativo.pipeline.doctor import Check, doctor
     from dativo.pipeline.explain import JobOutline, StreamOutline, explain
@@ -39,11 +40,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Check",
+    "Checked",
     "ColumnChange",
     "ConfigError",
     "ConnectorOffer",
     "DativoError",
     "Exported",
+    "Finding",
     "JobOutline",
     "JobState",
     "Left",
@@ -64,6 +67,7 @@ __all__ = [
     "TableUpkeep",
     "Validation",
     "__version__",
+    "check",
     "diff_runs",
     "doctor",
     "explain",
@@ -92,10 +96,12 @@ __all__ = [
 
 _WHERE = {
     "Check": "dativo.pipeline.doctor",
+    "Checked": "dativo.pipeline.check",
     "ColumnChange": "dativo.pipeline.difference",
     "ConfigError": "dativo.errors",
     "ConnectorOffer": "dativo.pipeline.offer",
     "DativoError": "dativo.errors",
+    "Finding": "dativo.pipeline.check",
     "Exported": "dativo.pipeline.export",
     "JobOutline": "dativo.pipeline.explain",
     "JobState": "dativo.pipeline.states",
@@ -117,6 +123,7 @@ _WHERE = {
     "TableUpkeep": "dativo.pipeline.maintain",
     "Validation": "dativo.pipeline.validate",
     "diff_runs": "dativo.pipeline.difference",
+    "check": "dativo.pipeline.check",
     "doctor": "dativo.pipeline.doctor",
     "explain": "dativo.pipeline.explain",
     "export": "dativo.pipeline.export",

@@ -28,7 +28,7 @@ class Adapter(NamedTuple):
     `options` is the function that checks a source's options, `reader` looks at a target's tables, `unbuilt` is the
     function that tells what of a target's settings this version cannot carry out, `keeper` is for the tables' upkeep,
     `forget` is the function that empties a table's memory of a job, `publisher` the one that gives what publishes tables
-    together, if anything does.
+    together, if anything does, `check` tells what stands between a job and the target.
     """
 
     adapter: str
@@ -39,6 +39,7 @@ class Adapter(NamedTuple):
     keeper: str | None = None
     forget: str | None = None
     publisher: str | None = None
+    check: str | None = None
 
 
 SOURCES = {
@@ -56,6 +57,7 @@ TARGETS = {
         keeper="dativo.targets.iceberg.upkeep.keeper:IcebergKeeper",
         forget="dativo.targets.iceberg.forget:forget",
         publisher="dativo.targets.iceberg.branch:publisher",
+        check="dativo.targets.iceberg.check:check",
     ),
 }
 
@@ -100,6 +102,15 @@ def publisher(job: ResolvedJob) -> Publisher | None:
     if adapter.publisher is None:
         return None
     return cast("Publisher | None", _load(adapter._replace(adapter=adapter.publisher))(job))
+
+
+def check_target(job: ResolvedJob) -> list[dict[str, Any]]:
+    """What stands between the job and its target: one entry `{name, ok, message, hint}` a finding, with `code` and
+    `retryable` where it is not ok. Nothing where the target has no check."""
+    adapter = _adapter(TARGETS, "target", job.target_type, job)
+    if adapter.check is None:
+        return []
+    return cast(list[dict[str, Any]], _load(adapter._replace(adapter=adapter.check))(job))
 
 
 def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -12,6 +13,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 ShowPii = Annotated[bool, typer.Option("--show-pii", help="Show personal values as they are.")]
 Mode = Annotated[
     Literal["self_hosted", "cloud"] | None, typer.Option("--mode", help="Where the run is: cloud mode allows less.")
+]
+SecretsDir = Annotated[
+    Path | None, typer.Option("--secrets-dir", help="Folder of secrets, one folder a tenant; /secrets, then ./secrets.")
+]
+SecretManager = Annotated[
+    str | None, typer.Option("--secret-manager", help="Where secrets come from: env or filesystem.")
+]
+SecretManagerConfig = Annotated[
+    str | None,
+    typer.Option("--secret-manager-config", help="Settings of the secret manager: a file, or JSON itself."),
 ]
 Progress = Annotated[
     Literal["auto", "bar", "log", "json", "none"], typer.Option("--progress", help="How progress is shown.")

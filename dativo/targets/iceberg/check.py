@@ -1,0 +1,291 @@
+"""What stands between a job and its Iceberg tables: catalog, branch, namespaces, store or warehouse folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from dativo.config.connection import Connection, Setting
+from dativo.config.connection_fields import endpoint_url
+from dativo.config.resolve import ResolvedJob
+from dativo.errors import DativoError, nearest
+from dativo.targets.iceberg.catalog import CatalogSettings, is_local, local_path, settings, sqlite_file
+from dativo.targets.reach import Unreachable, ask, clock, finding, knock_at, unreachable
+
+Found = Iterator[dict[str, Any]]
+
+
+def check(job: ResolvedJob) -> list[dict[str, Any]]:
+    """Findings, the first that is not ok being the one to mend first. Nothing is made but an object that is removed."""
+    try:
+        chosen = settings(job, make=False)
+    except DativoError as error:
+        return [_error("catalog", error)]
+    found = list(_catalog(job, chosen))
+    if all(entry["ok"] is not False for entry in found):
+        found += _files(job, chosen)
+    return found
+
+
+def _error(name: str, error: DativoError) -> dict[str, Any]:
+    problem = error.problems()[0]
+    where = f"{problem.field} ({problem.mark})" if problem.field and problem.mark else problem.field
+    return finding(
+        name, False, problem.message, "\n".join(t for t in (problem.hint, where) if t), code=error.code, retryable=False
+    )
+
+
+def _catalog(job: ResolvedJob, chosen: CatalogSettings) -> Found:
+    if chosen.properties["type"] == "sql":
+        yield from _sql(job, chosen)
+        return
+    what = "Nessie" if chosen.nessie is not None else "catalog"
+    name, origin = what.lower(), _origin(job, chosen)
+    uri = chosen.properties["uri"].rstrip("/")
+    try:
+        knock_at(uri)
+        token = chosen.properties.get("token")
+        bearer = {"Authorization": f"Bearer {token}"} if token else {}
+        warehouse = chosen.properties.get("warehouse")
+        asked = f"?warehouse={quote(warehouse, safe='')}" if warehouse else ""
+        answer = ask(f"{uri}/v1/config{asked}", bearer)
+    except Unreachable as error:
+        yield unreachable(name, error, opening=f"{what} connectivity failed: {_plain(uri)}", origin=origin)
+        return
+    skew = clock(answer)
+    if skew is not None:
+        yield skew
+    refused = _refused(what, answer.status_code, answer.text, uri, origin, job)
+    # Whoever signs in by `credential` is refused here without, and signs in below.
+    if refused is not None and not (answer.status_code == 401 and "credential" in chosen.properties):
+        yield refused
+        return
+    if chosen.nessie is not None:
+        yield from _branch(job, chosen, bearer)
+    yield from _namespaces(job, chosen, what, origin)
+
+
+def _refused(what: str, status: int, text: str, uri: str, origin: str, job: ResolvedJob) -> dict[str, Any] | None:
+    """What a catalog's answer to the question for its settings means, where it is none."""
+    if status == 200 or status in (405, 501):
+        return None
+    name, at = what.lower(), _plain(uri)
+    if status in (401, 403):
+        connection = job.connections.get("nessie") if what == "Nessie" else None
+        token = (
+            f"token: {connection.origin('token')}" if connection is not None else "token and credential of the catalog"
+        )
+        return finding(
+            name, False, f"{at} refuses the credentials ({status})", f"{token}\n{origin}", code="credentials"
+        )
+    if status in (400, 404) and "arehouse" in text:
+        where = job.mark("target.warehouse") if job.target.warehouse else job.mark("target.catalog")
+        hint = f"name a warehouse that the server knows, or leave it out\ntarget.warehouse ({where})"
+        return finding(name, False, f"{at} has no such warehouse", hint, code="warehouse")
+    if status == 404:
+        hint = f"the address must be that of the server itself, as http://host:19120\n{origin}"
+        return finding(name, False, f"no Iceberg catalog answers at {at} (404)", hint, code="not_found")
+    return finding(
+        name, False, f"{at} answers with the status {status}", f"see the server's log\n{origin}", code="server",
+        retryable=status >= 500,
+    )  # fmt: skip
+
+
+def _branch(job: ResolvedJob, chosen: CatalogSettings, bearer: dict[str, str]) -> Found:
+    """Whether the branch of the job is there, or can be made."""
+    nessie = chosen.nessie
+    assert nessie is not None
+    connection = job.connections["nessie"]
+    try:
+        answer = ask(f"{nessie.api}/trees/{quote(nessie.branch, safe='')}", bearer)
+        if answer.status_code == 200:
+            kind = (answer.json().get("reference") or {}).get("type")
+            if kind == "TAG":
+                yield finding("branch", False, f"'{nessie.branch}' is a tag", "name a branch\n" + _branch_origin(job),
+                              code="branch")  # fmt: skip
+            else:
+                yield finding("branch", True, f"{nessie.branch} is there")
+            return
+        start = ask(f"{nessie.api}/trees/{quote(nessie.default_branch, safe='')}", bearer)
+        known = ask(f"{nessie.api}/trees?max-records=200", bearer)
+    except Unreachable as error:
+        yield unreachable("branch", error, origin=_branch_origin(job))
+        return
+    names = [r["name"] for r in known.json().get("references", [])] if known.status_code == 200 else []
+    if answer.status_code in (401, 403):
+        hint = f"token: {connection.origin('token')}"
+        yield finding("branch", False, f"the branch '{nessie.branch}' may not be read", hint, code="credentials")
+    elif start.status_code != 200:
+        guess = nearest(nessie.default_branch, names)
+        hint = f"did you mean '{guess}'?\n" if guess else ""
+        origin = f"target.connection.nessie.default_branch: {connection.origin('default_branch')}"
+        message = f"there is no branch '{nessie.branch}', and none '{nessie.default_branch}' to make it from"
+        yield finding("branch", False, message, f"{hint}{origin}\n{_branch_origin(job)}", code="branch")
+    elif answer.status_code == 400:
+        hint = f"begin with a letter; letters, digits and ./_- follow\n{_branch_origin(job)}"
+        yield finding("branch", False, f"'{nessie.branch}' cannot name a branch", hint, code="branch")
+    else:
+        guess = nearest(nessie.branch, names, 0.75)
+        meant = f"; there is '{guess}': if that is meant, correct {_branch_origin(job)}" if guess else ""
+        yield finding("branch", True, f"{nessie.branch} will be made from {nessie.default_branch}{meant}")
+
+
+def _branch_origin(job: ResolvedJob) -> str:
+    if job.target.branch:
+        return f"target.branch ({job.mark('target.branch')})"
+    connection = job.connections["nessie"]
+    if connection.has("ref"):
+        return f"ref: {connection.origin('ref')}"
+    return f"the branch is the tenant's, tenant_id ({job.mark('tenant_id')})"
+
+
+def _namespaces(job: ResolvedJob, chosen: CatalogSettings, what: str, origin: str) -> Found:
+    """Whether the catalog opens, and lets the job look into its namespaces."""
+    from pyiceberg.exceptions import ForbiddenError, RESTError, UnauthorizedError
+
+    from dativo.targets.iceberg.catalog import open_catalog
+
+    name = what.lower()
+    namespaces = list(dict.fromkeys(s.namespace for s in job.streams))
+    current = ""
+    try:
+        catalog = open_catalog(chosen)
+        for current in namespaces:
+            catalog.namespace_exists(current)
+    except (ForbiddenError, UnauthorizedError):
+        hint = f"allow it to make, read and change tables there, or set another domain in the contract\n{origin}"
+        yield finding("namespace", False, f"the catalog does not let this user into the namespace '{current}'", hint,
+                      code="permission")  # fmt: skip
+        return
+    except DativoError as error:
+        found = _error(name, error)
+        yield {**found, "hint": "\n".join(t for t in (found["hint"], origin) if t)}
+        return
+    except (RESTError, OSError) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        yield finding(name, False, f"the catalog does not answer: {text}", origin, code="server", retryable=True)
+        return
+    yield finding(name, True, f"{chosen.label} answers; namespace {', '.join(namespaces)}")
+
+
+def _sql(job: ResolvedJob, chosen: CatalogSettings) -> Found:
+    uri = chosen.properties["uri"]
+    database = sqlite_file(uri)
+    if database is not None:
+        yield _writable("catalog", database, f"{chosen.label}, {database}", _origin(job, chosen))
+        return
+    parts = urlsplit(uri)
+    origin = _origin(job, chosen)
+    try:
+        knock_at(uri if parts.port else uri.replace(f"@{parts.hostname}", f"@{parts.hostname}:5432", 1))
+    except Unreachable as error:
+        yield unreachable("catalog", error, opening="the catalog's database", origin=origin)
+        return
+    yield _login(chosen, origin)
+
+
+def _login(chosen: CatalogSettings, origin: str) -> dict[str, Any]:
+    """Whether the catalog's database lets the job in; no table is made."""
+    from dativo.targets.iceberg.catalog import open_catalog
+
+    try:
+        without = msgspec.structs.replace(chosen, properties={**chosen.properties, "init_catalog_tables": "false"})
+        engine: Any = getattr(open_catalog(without), "engine", None)
+        if engine is not None:
+            engine.connect().close()
+    except DativoError as error:
+        found = _error("catalog", error)
+        return {**found, "hint": "\n".join(t for t in (found["hint"], origin) if t)}
+    except Exception as error:
+        if type(error).__module__.split(".")[0] != "sqlalchemy":
+            raise
+        text = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        hint = f"check user, password and database\n{origin}"
+        return finding("catalog", False, f"the catalog's database refuses: {text}", hint, code="credentials")
+    return finding("catalog", True, f"{chosen.label} answers")
+
+
+def _files(job: ResolvedJob, chosen: CatalogSettings) -> Found:
+    """Where the tables' files go: a folder that can be written, or a bucket."""
+    warehouse = chosen.properties.get("warehouse", "")
+    if chosen.properties["type"] == "sql" and is_local(warehouse):
+        folder = Path(local_path(warehouse))
+        yield _writable("warehouse", folder / "x", str(folder), f"target.warehouse ({job.mark('target.warehouse')})")
+        return
+    connection = job.connections.get("target")
+    if connection is None or not (connection.has("access_key_id") or connection.has("secret_access_key")):
+        yield finding("store", None, "not asked: the job gives no keys of its own, so the catalog hands them out")
+        return
+    bucket = _with_bucket(connection, warehouse)
+    if not bucket.has("bucket"):
+        yield finding("store", None, f"not asked: the catalog knows the bucket; bucket: {connection.origin('bucket')}")
+        return
+    yield from store(bucket)
+
+
+def store(connection: Connection) -> Found:
+    """Whether the bucket of a connection is there and can be written: an object is put there and removed again."""
+    from dativo.stores.store import open_store
+
+    url = endpoint_url(connection)
+    try:
+        if url is not None:
+            knock_at(url)
+    except Unreachable as error:
+        origin = f"endpoint: {connection.origin('endpoint')}"
+        yield unreachable(
+            "store", error, opening=f"S3 connectivity failed: Cannot connect to S3 at {url}", origin=origin
+        )
+        return
+    try:
+        open_store(connection).check()
+    except DativoError as error:
+        yield _error("store", error)
+        return
+    yield finding("store", True, f"s3://{connection.get('bucket')} can be written" + (f", {url}" if url else ""))
+
+
+def _with_bucket(connection: Connection, warehouse: str) -> Connection:
+    """The connection with the bucket that a warehouse's address names, where the job names none."""
+    parts = urlsplit(warehouse)
+    if connection.given("bucket") or parts.scheme not in ("s3", "s3a") or not parts.netloc:
+        return connection
+    named = Setting(value=parts.netloc, origin="target.warehouse")
+    prefix = Setting(value=parts.path.strip("/"), origin="target.warehouse")
+    return msgspec.structs.replace(
+        connection, settings={**connection.settings, "bucket": named, **({"prefix": prefix} if prefix.value else {})}
+    )
+
+
+def _writable(name: str, path: Path, label: str, origin: str) -> dict[str, Any]:
+    """Whether a file can be made or changed, without doing so."""
+    if path.exists():
+        ok = path.is_file() and os.access(path, os.R_OK | os.W_OK)
+        return finding(name, ok, label if ok else f"{path} cannot be written", "" if ok else f"check it\n{origin}",
+                       code="" if ok else "permission")  # fmt: skip
+    there = next(p for p in path.parents if p.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "is no folder" if not there.is_dir() else "may not be written"
+        return finding(name, False, f"{path.parent} cannot be made: {there} {reason}",
+                       f"check its permissions, or choose another place\n{origin}", code="permission")  # fmt: skip
+    return finding(name, True, label)
+
+
+def _origin(job: ResolvedJob, chosen: CatalogSettings) -> str:
+    """Where the catalog's address came from."""
+    if isinstance(job.target.catalog, dict) and job.target.catalog.get("uri"):
+        return f"target.catalog.uri ({job.mark('target.catalog.uri')})"
+    if chosen.nessie is not None:
+        return f"uri: {job.connections['nessie'].origin('uri')}"
+    return "" if chosen.embedded else f"target.catalog ({job.mark('target.catalog')})"
+
+
+def _plain(uri: str) -> str:
+    """An address without the name and password in it."""
+    parts = urlsplit(uri)
+    return uri if "@" not in parts.netloc else uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
