@@ -81,10 +81,10 @@ class IcebergKeeper:
             )
         with _failures(f"removing orphans of {table}"):
             if nessie is None:
-                return orphans.orphans(catalog, self._table(table), _needs, wanted, every_table=False)
+                return orphans.orphans(catalog, self._table(table), _needs, wanted, versioned=False)
             from dativo.targets.iceberg.upkeep.history import History
 
-            return orphans.orphans(catalog, self._table(table), History(nessie).needs, wanted, every_table=True)
+            return orphans.orphans(catalog, self._table(table), History(nessie).needs, wanted, versioned=True)
 
     def branches(self, wanted: Wanted) -> Branches | None:
         nessie = self._nessie()

@@ -25,7 +25,7 @@ from dativo.targets.upkeep import Orphans, Wanted
 
 DAY = 86_400.0
 HOUR = 3_600.0
-_RUN = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+_RUN = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _OF_RUN = re.compile(rf"(?:^|/)(?:dativo-state-)?({_RUN})[^/]*$")
 # What writers of Iceberg tables make. Anything else in the folder is somebody's, and stays.
 _MADE = re.compile(
@@ -38,13 +38,15 @@ _UUID = re.compile(rb'"table-uuid"\s*:\s*"([^"]+)"')
 Needs = Callable[[Table], Files]
 
 
-def orphans(catalog: Catalog, table: Table, needs: Needs, wanted: Wanted, *, every_table: bool) -> Orphans:
+def orphans(catalog: Catalog, table: Table, needs: Needs, wanted: Wanted, *, versioned: bool) -> Orphans:
     """Removes the files that nothing needs, or tells which they are.
 
-    `needs` gives all files of the table that are referred to; with `every_table` those of other tables in its folder too.
+    `needs` gives all files of the table that are referred to; on a `versioned` catalog by any commit and table.
     Raises TargetError where it cannot be known whether a file is needed.
     """
-    check_collectable(table)
+    if not versioned:
+        # Nessie says so of all of its tables, because of what is looked at here: its history.
+        check_collectable(table)
     location = table.location()
     files = list(listed(table.io, location))
     fresh = catalog.load_table(table.name())
@@ -55,7 +57,7 @@ def orphans(catalog: Catalog, table: Table, needs: Needs, wanted: Wanted, *, eve
     old = [f for f in made if ages.is_old(f)]
     free = [f for f in old if not ages.in_use(f, _inside(f.path, location))]
     if free:
-        if not every_table:
+        if not versioned:
             _check_alone(catalog, fresh)
         _check_own(fresh, [f for f in made if _METADATA.fullmatch(_inside(f.path, location))])
     if free and wanted.act:
@@ -95,9 +97,8 @@ class _Ages:
         return (file.modified if token is None else self.newest[token]) <= self.before
 
     def in_use(self, file: StoredFile, inside: str) -> bool:
-        token = _token(file.path)
-        if token is not None:
-            return token in self.wanted.live
+        if _token(file.path) in self.wanted.live:
+            return True
         return inside.startswith("metadata/") and file.modified >= self.since
 
 

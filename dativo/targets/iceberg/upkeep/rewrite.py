@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ from dativo.targets.iceberg.catalog import is_local, local_path
 from dativo.targets.iceberg.failure import first_line, lasting
 from dativo.targets.iceberg.files import COMPRESSION_LEVEL, ROWS_A_GROUP
 from dativo.targets.iceberg.storage import storage_options
-from dativo.targets.iceberg.upkeep.objects import below
 
 _read_footer: Any = pq.read_metadata
+_PARTITION = re.compile(r"/data((?:/[^/]+=[^/]*)+)/[^/]+$")
 _CODECS = ("zstd", "snappy", "gzip", "lz4", "brotli", "uncompressed")
 
 
@@ -89,9 +90,9 @@ class Rewriter:
         return pl.scan_iceberg(_Part(self.table, group), storage_options=self.storage)
 
     def _folder(self, file: DataFile) -> str:
-        """The folder of a file's partition."""
-        data = f"{self.table.location()}/data"
-        return file.file_path.rpartition("/")[0] if below(file.file_path, data) else data
+        """The folder of a file's partition in the table's own folder, wherever the file is."""
+        match = _PARTITION.search(file.file_path)
+        return f"{self.table.location().rstrip('/')}/data{match[1] if match else ''}"
 
     def _described(self, location: str, like: DataFile) -> DataFile:
         """The manifest's entry for a new file, its statistics from its footer, its partition that of another file."""
