@@ -1,25 +1,25 @@
 """A commit whose reply is lost or false: whatever the catalog says, the rows are there once or not at all.
 
-The catalog is Apache Iceberg's own REST server; a proxy before it cuts or falsifies its answers.
+The catalog is Apache Iceberg's own REST server, or Nessie; a proxy before it cuts or falsifies its answers.
 """
 
 from __future__ import annotations
 
-import itertools
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dativo.errors import CommitConflict, CommitUnknown, TargetError
-from tests.lake import Lake, commit, write
+from tests.lake import Lake, commit, nessie_lake, write
 from tests.project import Project
 from tests.services.catalog_proxy import Proxy, proxy
+from tests.services.nessie import Nessie
 from tests.services.rest_catalog import rest_catalog
 
 pytestmark = pytest.mark.server
 
-_numbers = itertools.count(1)
 CUT = None
 ANSWERS = [CUT, 500, 502, 503, 504, 409]
 
@@ -34,19 +34,29 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 Behind = tuple[Lake, Proxy]
 
 
+@pytest.fixture(params=["rest", "nessie"])
+def catalog(project: Project, request: pytest.FixtureRequest) -> Iterator[Behind]:
+    """A lake behind the proxy."""
+    namespace = f"lost_{secrets.token_hex(6)}"
+    if request.param == "nessie":
+        nessie: Nessie = request.getfixturevalue("nessie_server")
+        with proxy(nessie.uri) as (through, between):
+            yield nessie_lake(project, nessie, namespace, uri=through), between
+    else:
+        uri, warehouse = request.getfixturevalue("server")
+        with proxy(uri) as (through, between):
+            target = {"catalog": {"type": "rest", "uri": through}}
+            yield Lake(project, target, namespace=namespace, warehouse=warehouse), between
+
+
 @pytest.fixture(params=["first commit", "a table"])
-def behind(
-    project: Project, server: tuple[str, Path], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Behind]:
+def behind(catalog: Behind, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Behind:
     """A lake behind the proxy, with no table yet or with one that has the row 0, and the proxy."""
     monkeypatch.setattr("dativo.targets.iceberg.commit.LONGEST_WAIT", 0.02)
-    uri, warehouse = server
-    namespace = f"lost_{next(_numbers)}"
-    with proxy(uri) as (through, between):
-        lake = Lake(project, {"catalog": {"type": "rest", "uri": through}}, namespace=namespace, warehouse=warehouse)
-        if request.param == "a table":
-            lake.load(lake.columns, lake.frame([0]))
-        yield lake, between
+    lake, _ = catalog
+    if request.param == "a table":
+        lake.load(lake.columns, lake.frame([0]))
+    return catalog
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=str)
@@ -64,7 +74,7 @@ def test_a_commit_with_a_lost_or_false_reply_is_done_exactly_once(
     assert lake.ids == [*there, 1, 2]
     table = lake.table()
     assert table.current_snapshot().snapshot_id == committed.snapshot_id
-    assert len(table.metadata.snapshots) == len(there) + 1
+    assert len(table.inspect.manifests()) == len(there) + 1
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=str)

@@ -1,4 +1,4 @@
-"""A proxy before a REST catalog that loses replies to commits, or answers in the server's stead."""
+"""A proxy before a REST catalog that loses replies to commits or merges, or answers in the server's stead."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class Proxy:
     """Passes requests on; the next commits meet the fates in `fates`, first to last, further ones pass unharmed.
 
     `before` is called once, before the first of these commits, and `after` once, when the last fate was met: what a
-    rival does at that moment.
+    rival does at that moment. With `merges` all this is about Nessie's merges instead of commits to tables.
     """
 
     def __init__(self, uri: str) -> None:
         self.server = urlparse(uri).netloc
+        self.merges = False
         self.fates: list[Fate] = []
         self.before: Callable[[], object] | None = None
         self.after: Callable[[], object] | None = None
@@ -29,7 +30,8 @@ class Proxy:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         parts = urlparse(request.path).path.strip("/").split("/")
-        if request.command != "POST" or parts[-2] != "tables":
+        meant = parts[-1] == "merge" if self.merges else parts[-2] == "tables"
+        if request.command != "POST" or not meant:
             self._reply(request, *self._forward(request, body))
             return
         if self.before is not None:
