@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.azurite import Azurite
+from tests.services.mariadb import MariaDb
 from tests.services.minio import Minio
 from tests.services.nessie import Nessie
+from tests.services.postgres import Postgres
 from tests.services.shared import shared
 
 BUCKET = "lake"
@@ -59,3 +62,24 @@ def nessie_server(services_folder: Path, minio_server: Minio) -> Iterator[Nessie
 def lakehouse(nessie_server: Nessie, minio_server: Minio) -> Lakehouse:
     """Nessie and its MinIO."""
     return Lakehouse(nessie_server, minio_server)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(services_folder: Path) -> Iterator[Postgres]:
+    """Postgres; make a database of your own in it."""
+    with shared(services_folder / "postgres", "postgres") as told:
+        yield Postgres(told["port"])
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(services_folder: Path) -> Iterator[MariaDb]:
+    """MariaDB; make a database of your own in it."""
+    with shared(services_folder / "mariadb", "mariadb") as told:
+        yield MariaDb(told["port"])
+
+
+@pytest.fixture(scope="session")
+def azurite_server(services_folder: Path) -> Iterator[Azurite]:
+    """Azurite; make a container of your own in it."""
+    with shared(services_folder / "azurite", "azurite") as told:
+        yield Azurite(told["port"])

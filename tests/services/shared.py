@@ -12,16 +12,27 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.services.azurite import azurite
+from tests.services.mariadb import mariadb
 from tests.services.minio import Minio, minio
 from tests.services.nessie import nessie
+from tests.services.postgres import postgres
 
 PATIENCE = 400.0
 """Seconds: a program that is missing is built first."""
+
+KINDS: dict[str, Callable[..., Any]] = {
+    "minio": minio,
+    "nessie": lambda folder, port: nessie(folder, Minio(port)),
+    "postgres": postgres,
+    "mariadb": mariadb,
+    "azurite": azurite,
+}
 
 
 @contextmanager
@@ -66,7 +77,7 @@ def _host(kind: str, folder: Path, given: dict[str, int]) -> None:
     with ExitStack() as stack:
         own = stack.enter_context((folder / "host").open("a"))
         fcntl.flock(own, fcntl.LOCK_EX)
-        server: Any = stack.enter_context(minio(folder) if kind == "minio" else nessie(folder, Minio(**given)))
+        server: Any = stack.enter_context(KINDS[kind](folder, **given))
         told = folder / "told.json"
         making = folder / "told.making"
         making.write_text(json.dumps({"port": server.port}))

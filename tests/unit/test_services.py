@@ -11,10 +11,19 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
+import pyarrow as pa
 import pytest
+from pyiceberg.catalog import Catalog, load_catalog
 
+from tests.services.azurite import Azurite
 from tests.services.fixtures import Lakehouse
-from tests.services.process import Recipe, answers, free_port, running
+from tests.services.mariadb import MariaDb
+from tests.services.minio import Minio
+from tests.services.nessie import nessie
+from tests.services.postgres import Postgres
+from tests.services.process import Recipe, answers, free_port, listens, running
+from tests.services.toxiproxy import toxiproxy
 
 ROOT = Path(__file__).parents[2]
 SERVER = """
@@ -130,21 +139,77 @@ def test_workers_share_one_lakehouse_that_survives_a_dead_worker_and_ends_with_t
         assert _gone(int(port))
 
 
+def _catalog(uri: str, **properties: str) -> Catalog:
+    return load_catalog("nessie", type="rest", uri=uri, **properties)
+
+
+def _keys(store: Minio) -> dict[str, str]:
+    return {"s3.endpoint": store.endpoint, "s3.access-key-id": store.access_key,
+            "s3.secret-access-key": store.secret_key, "s3.region": store.region}  # fmt: skip
+
+
 @pytest.mark.server
 def test_nessie_and_minio_hold_a_table(lakehouse: Lakehouse) -> None:
-    import pyarrow as pa
-    from pyiceberg.catalog import load_catalog
-
     name, store = f"own_{uuid.uuid4().hex[:8]}", lakehouse.store
     lakehouse.nessie.make_branch(name)
-    catalog = load_catalog(
-        "nessie", type="rest", uri=f"{lakehouse.nessie.iceberg}/{name}",
-        **{"s3.endpoint": store.endpoint, "s3.access-key-id": store.access_key,
-           "s3.secret-access-key": store.secret_key, "s3.region": store.region},
-    )  # fmt: skip
+    catalog = _catalog(f"{lakehouse.nessie.iceberg}/{name}", **_keys(store))
     catalog.create_namespace(name)
     table = catalog.create_table(f"{name}.t", pa.schema([("a", pa.int64())]))
     table.append(pa.table({"a": [1, 2]}))
     assert table.scan().to_arrow()["a"].to_pylist() == [1, 2]
     assert any(key.startswith(f"{name}/") for key in store.keys(lakehouse.bucket))
     assert lakehouse.nessie.hash(name) != lakehouse.nessie.hash()
+
+
+@pytest.mark.server
+def test_a_persistent_nessie_keeps_its_tables_when_killed_and_vends_keys(tmp_path: Path, minio_server: Minio) -> None:
+    bucket = minio_server.make_bucket(f"own-{uuid.uuid4().hex[:8]}")
+    with nessie(tmp_path, minio_server, warehouse_bucket=bucket, vended=True, persistent=True) as server:
+        catalog = _catalog(server.iceberg, **{"header.X-Iceberg-Access-Delegation": "vended-credentials"})
+        catalog.create_namespace("a")
+        table = catalog.create_table("a.t", pa.schema([("a", pa.int64())]))
+        table.append(pa.table({"a": [1, 2]}))
+        assert table.io.properties["s3.access-key-id"] != minio_server.access_key
+        assert server.process is not None
+        server.process.restart()
+        assert catalog.load_table("a.t").scan().to_arrow().num_rows == 2
+
+
+@pytest.mark.server
+def test_postgres_answers_queries(postgres_server: Postgres) -> None:
+    name = postgres_server.make_database(f"own_{uuid.uuid4().hex[:8]}")
+    rows = postgres_server.sql("SELECT current_database(), current_setting('wal_level'); SELECT NULL", name)
+    assert rows == [[name, "logical"], [""]]
+
+
+@pytest.mark.server
+def test_mariadb_answers_queries(mariadb_server: MariaDb) -> None:
+    name = mariadb_server.make_database(f"own_{uuid.uuid4().hex[:8]}")
+    assert mariadb_server.sql("SELECT database(), @@binlog_format", name) == [[name, "ROW"]]
+
+
+@pytest.mark.server
+def test_azurite_keeps_blobs(azurite_server: Azurite) -> None:
+    container = azurite_server.make_container(f"own-{uuid.uuid4().hex[:8]}")
+    frame = pl.DataFrame({"a": [1, 2]})
+    frame.write_parquet(f"az://{container}/x/y.parquet", storage_options=azurite_server.storage_options)
+    assert azurite_server.blobs(container) == ["x/y.parquet"]
+    read = pl.read_parquet(f"az://{container}/x/y.parquet", storage_options=azurite_server.storage_options)
+    assert read.equals(frame)
+
+
+@pytest.mark.server
+def test_toxiproxy_slows_and_cuts_connections(tmp_path: Path) -> None:
+    port = free_port()
+    with running(_recipe(tmp_path, port)), toxiproxy(tmp_path) as proxies:
+        proxy = proxies.proxy(port)
+        assert answers(f"http://127.0.0.1:{proxy.port}/")
+        toxic = proxy.poison("latency", latency=300)
+        begin = time.monotonic()
+        assert answers(f"http://127.0.0.1:{proxy.port}/")
+        assert time.monotonic() - begin >= 0.3
+        proxy.cure(toxic)
+        proxy.close()
+        assert not listens(proxy.port)
+        proxies.reset()
+        assert answers(f"http://127.0.0.1:{proxy.port}/")
