@@ -24,6 +24,7 @@ from tests.services.nessie import Nessie, nessie
 _numbers = itertools.count(1)
 # The requests of a commit, of a look at the table, and of what is written to the store and read from it.
 COMMIT = r"POST /iceberg/v1/\S+/tables/people "
+MERGE = r"POST /api/v2/trees/\S+/history/merge"
 LOOK = r"GET /iceberg/v1/\S+/tables/people"
 DATA = r"(PUT|POST) /lake/\S*\.parquet"
 METADATA = r"(PUT|POST) /lake/\S*\.avro"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.faults.lakehouse import COMMIT, Lakehouse, told
+from tests.faults.lakehouse import COMMIT, MERGE, Lakehouse
 from tests.faults.program import Pool, Program
 from tests.faults.series import Series
 from tests.faults.wire import SLOW_DOWN, Fate, Wire
@@ -43,7 +43,7 @@ class Round:
     chance: random.Random
     what: str = ""
     met: bool = True
-    rivals: list[tuple[str, int, str]] = field(default_factory=list)
+    rivals: list[tuple[int | None, str]] = field(default_factory=list)
     typical: float = 0.8
 
     def program(self, *, begin: bool = True, **environment: str) -> Program:
@@ -54,24 +54,24 @@ class Round:
 
     def here(self) -> tuple[int, str]:
         """A run in this process: its exit code and what it said."""
-        _, code, text = told(self.series.sync())
-        return code, text
+        return self.series.run()
 
     def rival(self) -> None:
         """A whole run of the same job, in the middle of the other one."""
-        self.rivals.append(told(self.series.sync()))
+        self.rivals.append(self.series.run())
 
     def other(self) -> None:
         """A whole run of another job that appends to the same table."""
         self.series.deliver_other()
-        self.rivals.append(told(self.series.sync("other")))
+        self.rivals.append(self.series.run("other"))
 
     def wire(self) -> tuple[str, Wire, int]:
         """The way to the catalog or to the store, and the number of a request that the run makes of it, about."""
         assert self.lake is not None
         first = not self.series.before
         if self.chance.random() < 0.5:
-            return "catalog", self.lake.catalog, self.chance.randint(1, 12 if first else 5)
+            more = 9 if self.series.publish == "branch" else 0
+            return "catalog", self.lake.catalog, self.chance.randint(1, (12 if first else 5) + more)
         compares = self.series.mode == "append" and not self.series.folder and not first
         return "store", self.lake.store, self.chance.randint(1, 28 if compares else 10)
 
@@ -159,7 +159,8 @@ def interrupted(round: Round) -> Outcome:
         send()
     ended = program.ended()
     round.what += f", which ended with {ended.code}"
-    return (None, "") if twice and ended.code in (-number, 128 + number) else (ended.code, ended.out + ended.err)
+    # The second signal kills; so does one that comes when everything is done and the interpreter is on its way out.
+    return (None, "") if ended.code == -number else (ended.code, ended.out + ended.err)
 
 
 def asleep_while_a_rival_wins(round: Round) -> Outcome:
@@ -191,7 +192,7 @@ def raced(round: Round) -> Outcome:
     programs = [round.program() for _ in range(round.chance.choice((2, 3)))]
     round.what = f"{len(programs)} runs of the job at once"
     outcomes = [ending(p) for p in programs]
-    round.rivals += [("rival", o[0] or 0, o[1]) for o in outcomes[1:]]
+    round.rivals += outcomes[1:]
     return outcomes[0]
 
 
@@ -217,9 +218,10 @@ def false_reply_to_the_commit(round: Round) -> Outcome:
         rivals["another job"] = round.other
     who = chance.choice(list(rivals))
     when = chance.choice(("before", "then"))
-    told_ = "cut" if answer == 0 else str(answer)
-    round.what = f"{'lands' if heard else 'is lost'} {times} times and is answered {told_}, {who} {when}"
-    fate = _lake(round).catalog.meet(COMMIT, heard=heard, answer=answer, times=times)
+    merge = round.series.publish == "branch" and chance.random() < 0.7
+    fate_ = f"{'lands' if heard else 'is lost'} {times} times and is answered {answer or 'with a cut'}"
+    round.what = f"{'merge' if merge else 'commit'} {fate_}, {who} {when}"
+    fate = _lake(round).catalog.meet(MERGE if merge else COMMIT, heard=heard, answer=answer, times=times)
     rival = rivals[who]
     if rival is not None:
         setattr(fate, when, _once(fate, rival))

@@ -11,7 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from tests.faults.lakehouse import Lakehouse, LakeProject
+from dativo.errors import DativoError
+from tests.faults.lakehouse import Lakehouse, LakeProject, told
 
 Row = tuple[int, str]
 MODES = ("append", "replace")
@@ -25,29 +26,46 @@ class Series(LakeProject):
 
     Appending series with `folder` get a file a delivery, read by the time of their change: loaded twice, its rows would be
     there twice. The others get one file again and again, with rows that are there already and that their key keeps out.
+    With `lock` 0 a run takes no heed of other runs' locks: rivals meet at the commit.
     """
 
-    def __init__(self, root: Path, lake: Lakehouse | None, mode: str, kind: str, *, folder: bool) -> None:
+    def __init__(self, root: Path, lake: Lakehouse | None, chance: random.Random) -> None:
         super().__init__(root, lake)
-        self.mode, self.kind = mode, kind
-        self.folder = folder and mode == "append"
+        self.mode, self.kind = chance.choice(MODES), chance.choice(KINDS)
+        folder = chance.random() < 0.6
+        self.lock = chance.choice((0, 0, 60))
+        self.publish = chance.choice(("direct", "direct", "branch")) if lake is not None else "direct"
+        self.folder = folder and self.mode == "append"
         self.number = 0
         self.before: Counter[Row] = Counter()
         self.after: Counter[Row] = Counter()
         key = {} if self.folder else {"primary_key": True}
         self.asset([{"name": "id", "type": "integer", "required": True, **key}, {"name": "name", "type": "string"}])
-        source: dict[str, Any] = {"files": [{"path": f"data/in/*.{kind}" if self.folder else f"data/people.{kind}"}]}
+        source: dict[str, Any] = {
+            "files": [{"path": f"data/in/*.{self.kind}" if self.folder else f"data/people.{self.kind}"}]
+        }
         if self.folder:
             source["incremental"] = {"strategy": "file_modified_time"}
-        recipe = f"connectors/sources/{kind}.yaml"
-        self.job(source=source, source_connector_path=recipe, target=self.target(write_mode=mode))
+        recipe = f"connectors/sources/{self.kind}.yaml"
+        target = self.target(write_mode=self.mode, publish=self.publish)
+        engine = {"lock": self.lock}
+        self.job(source=source, source_connector_path=recipe, target=target, engine=engine)
         other = {"files": [{"path": "data/other.csv"}]}
         self.job("other", source=other, target=self.target(write_mode="append"))
 
     @property
     def label(self) -> str:
         where = "nessie" if self.lake is not None else "embedded"
-        return f"{where:8} {self.mode:7} {self.kind:7} {'folder' if self.folder else 'file':6}"
+        input_ = "folder" if self.folder else "file"
+        return f"{where:8} {self.publish:6} {self.mode:7} {self.kind:7} {input_:6} lock {self.lock:2}"
+
+    def run(self, name: str = "job") -> tuple[int, str]:
+        """A run in this process: its exit code and what it said."""
+        try:
+            _, code, text = told(self.sync(name))
+        except DativoError as error:
+            return error.exit_code, error.render()
+        return code, text
 
     def deliver(self) -> None:
         """The next delivery; the table is to hold `after` once it is loaded."""
@@ -92,9 +110,3 @@ def _content(kind: str, rows: list[Row]) -> bytes:
     stream = io.BytesIO()
     pl.DataFrame(rows, schema={"id": pl.Int64, "name": pl.String}, orient="row").write_parquet(stream)
     return stream.getvalue()
-
-
-def fresh_series(root: Path, lake: Lakehouse | None, chance: random.Random) -> Series:
-    """A table that does not exist yet, of a random kind."""
-    root.mkdir(parents=True)
-    return Series(root, lake, chance.choice(MODES), chance.choice(KINDS), folder=chance.random() < 0.6)
