@@ -26,6 +26,7 @@ from pyiceberg.typedef import EMPTY_DICT
 
 from dativo.contract.evolve import Change
 from dativo.errors import CommitConflict
+from dativo.targets.iceberg.manifests import tiered_append
 from dativo.targets.iceberg.schema import iceberg_type
 
 FORMAT_VERSION = "2"
@@ -221,7 +222,7 @@ def _producer(staged: Staged, plan: Plan, overwrites: bool) -> Any:
     if plan.rewrites:
         return _Rewrite(Operation.OVERWRITE, staged.transaction, staged.io, snapshot_properties=plan.summary)
     update = staged.transaction.update_snapshot(snapshot_properties=plan.summary)
-    return update.overwrite() if overwrites else update.fast_append()
+    return update.overwrite() if overwrites else tiered_append(staged.transaction, plan.summary)
 
 
 def _check_shape(metadata: TableMetadata, plan: Plan) -> None:
