@@ -1,7 +1,7 @@
 """A process that waits with everything imported until it is told which job to run: what a test kills or lets race.
 
-As a program it prints `ready`, reads one line of JSON (`root`, `job`), runs the job, prints each phase and at the end the
-receipt. A `Worker` is such a process, seen from the test.
+As a program it prints `ready`, reads one line of JSON (`root`, `job`, `hold`), runs the job, prints each phase and at the
+end the receipt. A `Worker` is such a process, seen from the test.
 """
 
 from __future__ import annotations
@@ -33,10 +33,17 @@ class Worker:
         line = self._line()
         assert line == "ready", line
 
-    def go(self, root: Path, job: str = "job", **options: Any) -> None:
-        """Starts the run."""
+    def go(self, root: Path, job: str = "job", hold: str = "", **options: Any) -> None:
+        """Starts the run; at the beginning of the phase `hold` it waits to be released."""
+        self._say(json.dumps({"root": str(root), "job": job, "hold": hold, "options": options}))
+
+    def release(self) -> None:
+        """Lets a run go on that waits."""
+        self._say("go on")
+
+    def _say(self, line: str) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"root": str(root), "job": job, "options": options}) + "\n")
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
     def wait_phase(self, phase: str) -> bool:
@@ -82,6 +89,8 @@ def main() -> None:
     class Phases(Silence):
         def phase(self, stream: str, phase: str, meter: Any) -> None:
             print(f"phase {phase}", flush=True)
+            if phase == order["hold"]:
+                sys.stdin.readline()
 
     print("ready", flush=True)
     order = json.loads(sys.stdin.readline())
