@@ -24,6 +24,7 @@ from dativo.config.reading import Reading
 from dativo.config.resolved import Mode, ResolvedJob
 from dativo.config.secrets import Secrets
 from dativo.config.sides import Side, read_source, read_target
+from dativo.config.store_checks import check_store_source
 from dativo.config.streams import read_streams
 from dativo.errors import Mark
 
@@ -79,6 +80,7 @@ def _resolved(
     incremental = resolve_incremental(source, reading.problems)
     streams = read_streams(file, contracts, source, target, reading)
     check_source(source, reading.problems)
+    check_store_source(source, len(streams), reading.problems)
     check_target(target, streams, reading.problems)
     check_retries(file, reading.node, reading.problems)
     check_sinks(file, reading.node, reading.problems)

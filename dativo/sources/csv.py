@@ -17,7 +17,7 @@ from dativo.sources.csv_block import BlockFormat, Parsed, read_block, record_end
 from dativo.sources.csv_header import Header, read_header
 from dativo.sources.csv_record import Dialect
 from dativo.sources.files import list_files
-from dativo.sources.input import InputFile, each
+from dativo.sources.input import InputFile, Listing, each
 from dativo.sources.options import DEFAULT_NULLS, CsvOptions, csv_options
 from dativo.sources.protocol import PROVENANCE, TEXT, Extract, Meter, SourceColumn
 from dativo.sources.selection import select, settled
@@ -41,15 +41,16 @@ class _Opened:
 class CsvSource:
     """Reads CSV files as text; the contract makes values of it."""
 
-    def __init__(self, job: ResolvedJob) -> None:
+    def __init__(self, job: ResolvedJob, listing: Listing = list_files) -> None:
         self.job = job
+        self.listing = listing
         self.options = csv_options(job)
 
     def streams(self) -> Sequence[str]:
         return [s.name for s in self.job.streams]
 
     def check(self, stream: StreamConfig) -> list[dict[str, Any]]:
-        opened = self.opened(list_files(self.job, stream), stream)
+        opened = self.opened(self.listing(self.job, stream), stream)
         return [{"name": o.file.name, "ok": True, "message": f"{len(o.header.columns)} columns"} for o in opened]
 
     def read(
@@ -61,7 +62,7 @@ class CsvSource:
         limit: int | None = None,
         full: bool = False,
     ) -> Extract:
-        selection = select(list_files(self.job, stream), self.job, since, full=full)
+        selection = select(self.listing(self.job, stream), self.job, since, full=full)
         opened = self.opened(selection.files, stream)
         columns = tuple(dict.fromkeys(c for o in opened for c in o.header.columns))
         meter.total_bytes = sum(o.file.size for o in opened)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from dativo.config.resolve import ResolvedJob, StreamConfig
+
 if TYPE_CHECKING:
     import polars as pl
     from _typeshed import WriteableBuffer
@@ -95,6 +97,10 @@ class InputFile(Protocol):
     def scan(self) -> pl.LazyFrame:
         """The file's rows where it is a Parquet file; Polars' errors come when they are asked for."""
         ...
+
+
+# Lists the files of one of a job's streams.
+Listing = Callable[[ResolvedJob, StreamConfig], Sequence[InputFile]]
 
 
 class SeekableFile(io.RawIOBase):

@@ -20,7 +20,7 @@ from dativo.sources.blocks import TextFile, scan
 from dativo.sources.column_names import left_out, usable
 from dativo.sources.csv_block import Parsed
 from dativo.sources.files import list_files
-from dativo.sources.input import InputFile, each
+from dativo.sources.input import InputFile, Listing, each
 from dativo.sources.jsonl_block import LineFormat, read_lines
 from dativo.sources.jsonl_keys import LateKeys, Looked, look
 from dativo.sources.options import JsonlOptions, jsonl_options
@@ -35,8 +35,9 @@ MAX_EXTRA = 1_000
 class JsonlSource:
     """Reads JSON lines as text; the contract makes values of it."""
 
-    def __init__(self, job: ResolvedJob) -> None:
+    def __init__(self, job: ResolvedJob, listing: Listing = list_files) -> None:
         self.job = job
+        self.listing = listing
         self.options = jsonl_options(job)
         self._looked: dict[tuple[InputFile, bool], Looked] = {}
 
@@ -44,7 +45,7 @@ class JsonlSource:
         return [s.name for s in self.job.streams]
 
     def check(self, stream: StreamConfig) -> list[dict[str, Any]]:
-        looked = self.looked(list_files(self.job, stream), whole=False)
+        looked = self.looked(self.listing(self.job, stream), whole=False)
         return [_finding(one) for one in looked]
 
     def read(
@@ -56,7 +57,7 @@ class JsonlSource:
         limit: int | None = None,
         full: bool = False,
     ) -> Extract:
-        selection = select(list_files(self.job, stream), self.job, since, full=full)
+        selection = select(self.listing(self.job, stream), self.job, since, full=full)
         whole = self.job.validation_mode == "warn" and limit is None
         looked = self.looked(selection.files, whole=whole)
         notes = [*selection.notes, *(n for n in map(_no_lines, looked) if n)]

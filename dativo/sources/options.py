@@ -6,6 +6,7 @@ This module imports nothing heavy: `validate` reads it for every job.
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from dativo.config.documents import Node, map_of, scalar_of
 from dativo.config.job import NotNegative
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import ConfigError, Mark, one_slip
+from dativo.sources.formats import FORMATS, NAMES, Format, format_of
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -115,12 +117,40 @@ def parquet_options(job: ResolvedJob) -> ParquetOptions:
     return _given(options, problems)
 
 
+def store_options(job: ResolvedJob) -> Format | None:
+    """The format that the options of an object store's source name, None where each file's ending tells it.
+
+    ConfigError with every mistake among the options of the formats that the job's paths end in.
+    """
+    problems = Problems()
+    options = _raw(job)
+    named = str(options.get("format") or "").lower().lstrip(".")
+    format = NAMES.get(named)
+    if named and format is None:
+        field = f"{_PATH}.format"
+        problems.add(f"unknown format '{named}'", job.mark(field), field, f"one of {', '.join(FORMATS)}")
+    paths = [f.path or "" for f in job.source.files or []] or [job.source.pattern or ""]
+    ended = {found for path in paths if (found := format_of(path)) is not None}
+    checkers: dict[str, Callable[[ResolvedJob], object]]
+    checkers = {"csv": csv_options, "jsonl": jsonl_options, "parquet": parquet_options}
+    for one in [format] if format is not None else sorted(ended):
+        try:
+            checkers[one](job)
+        except ConfigError as error:
+            problems.found += error.problems()
+    if problems.errors():
+        raise ConfigError(problems.found)
+    return format
+
+
 def misspelt(job: ResolvedJob) -> Problems:
     """Warnings about options that are one slip away from a known one: they are free, and so do nothing."""
     problems = Problems()
-    kinds = {"csv": CsvOptions, "jsonl": JsonlOptions, "parquet": ParquetOptions}
-    cls = kinds.get(job.source_type)
-    known = [*cls.__struct_fields__, *getattr(cls, "aliases", {})] if cls else []
+    kinds: dict[str, type[msgspec.Struct]] = {"csv": CsvOptions, "jsonl": JsonlOptions, "parquet": ParquetOptions}
+    own = kinds.get(job.source_type)
+    known = [] if own is not None else ["format"]
+    for cls in [own] if own is not None else kinds.values():
+        known += [*cls.__struct_fields__, *getattr(cls, "aliases", {})]
     for key in _raw(job):
         slip = one_slip(key, known) if key not in known else None
         if slip and not key.startswith("library"):

@@ -19,7 +19,7 @@ from dativo.contract.text import TextRules
 from dativo.errors import SourceError
 from dativo.sources.column_names import left_out
 from dativo.sources.files import list_files
-from dativo.sources.input import each
+from dativo.sources.input import Listing, each
 from dativo.sources.options import parquet_options
 from dativo.sources.parquet_file import Footer, read_footer
 from dativo.sources.parquet_schema import united
@@ -31,15 +31,16 @@ from dativo.state.cursor import Cursor
 class ParquetSource:
     """Reads Parquet files as they are typed; the contract casts where it wants another type."""
 
-    def __init__(self, job: ResolvedJob) -> None:
+    def __init__(self, job: ResolvedJob, listing: Listing = list_files) -> None:
         self.job = job
+        self.listing = listing
         self.options = parquet_options(job)
 
     def streams(self) -> Sequence[str]:
         return [s.name for s in self.job.streams]
 
     def check(self, stream: StreamConfig) -> list[dict[str, Any]]:
-        footers = each(list_files(self.job, stream), read_footer)
+        footers = each(self.listing(self.job, stream), read_footer)
         _schema(footers, stream)
         return [
             {"name": f.file.name, "ok": True, "message": f"{len(f.dtypes)} columns, {f.rows()} rows", "hint": ""}
@@ -55,7 +56,7 @@ class ParquetSource:
         limit: int | None = None,
         full: bool = False,
     ) -> Extract:
-        selection = select(list_files(self.job, stream), self.job, since, full=full)
+        selection = select(self.listing(self.job, stream), self.job, since, full=full)
         footers = each(selection.files, read_footer)
         schema = _schema(footers, stream)
         columns = [n for n in schema if n not in PROVENANCE]
