@@ -42,10 +42,14 @@ class Adapter(NamedTuple):
     check: str | None = None
 
 
+_STORE = "dativo.sources.object_store:ObjectStoreSource"
 SOURCES = {
     "csv": Adapter("dativo.sources.csv:CsvSource", "dativo.sources.options:csv_options", "csv"),
     "jsonl": Adapter("dativo.sources.jsonl:JsonlSource", "dativo.sources.options:jsonl_options", "jsonl"),
     "parquet": Adapter("dativo.sources.parquet:ParquetSource", "dativo.sources.options:parquet_options", "parquet"),
+    "s3": Adapter(_STORE, "dativo.sources.options:store_options", "s3"),
+    "minio": Adapter(_STORE, "dativo.sources.options:store_options", "minio"),
+    "azure_blob": Adapter(_STORE, "dativo.sources.options:store_options", "azure_blob"),
 }
 TARGETS = {
     "iceberg": Adapter(
