@@ -28,7 +28,8 @@ class Adapter(NamedTuple):
     `options` is the function that checks a source's options, `reader` looks at a target's tables, `unbuilt` is the
     function that tells what of a target's settings this version cannot carry out, `keeper` is for the tables' upkeep,
     `forget` is the function that empties a table's memory of a job, `publisher` the one that gives what publishes tables
-    together, if anything does, `check` tells what stands between a job and the target.
+    together, if anything does, `check` tells what stands between a job and the target, `formats` are those of a target's
+    files.
     """
 
     adapter: str
@@ -40,6 +41,21 @@ class Adapter(NamedTuple):
     forget: str | None = None
     publisher: str | None = None
     check: str | None = None
+    formats: tuple[str, ...] = ("parquet", "iceberg")
+
+
+def _objects(extra: str) -> Adapter:
+    """Tables of plain files in an object store."""
+    return Adapter(
+        "dativo.targets.objects.target:ObjectTarget",
+        None,
+        extra,
+        "dativo.targets.objects.reading:ObjectReader",
+        "dativo.targets.objects.options:unbuilt",
+        forget="dativo.targets.objects.forget:forget",
+        check="dativo.targets.objects.check:check",
+        formats=("parquet", "csv", "json"),
+    )
 
 
 _STORE = "dativo.sources.object_store:ObjectStoreSource"
@@ -63,6 +79,9 @@ TARGETS = {
         publisher="dativo.targets.iceberg.branch:publisher",
         check="dativo.targets.iceberg.check:check",
     ),
+    "s3": _objects("s3"),
+    "minio": _objects("minio"),
+    "azure_blob": _objects("azure_blob"),
 }
 
 
@@ -129,6 +148,8 @@ def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:
         yield _no_adapter("target", job.target_type, TARGETS, job)
     else:
         adapter = TARGETS[job.target_type]
+        if job.target.file_format not in (None, *adapter.formats):
+            yield _no_format(job, adapter.formats)
         if adapter.unbuilt is not None:
             yield from _load(adapter._replace(adapter=adapter.unbuilt))(job)
 
@@ -136,6 +157,16 @@ def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:
 def _plugin(field: str, what: str, table: dict[str, Adapter], job: ResolvedJob) -> UnsupportedError:
     hint = f"use a connector; this version has: {', '.join(table)}"
     return UnsupportedError(f"{what} are not built yet", mark=job.mark(field), field=field, hint=hint)
+
+
+def _no_format(job: ResolvedJob, formats: tuple[str, ...]) -> UnsupportedError:
+    field = "target.file_format"
+    return UnsupportedError(
+        f"file_format '{job.target.file_format}' is not built yet for target {job.target_type}",
+        mark=job.mark(field),
+        field=field,
+        hint=f"use {' or '.join(formats)}",
+    )
 
 
 def _no_adapter(role: str, name: str, table: dict[str, Adapter], job: ResolvedJob) -> UnsupportedError:

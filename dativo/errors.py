@@ -140,9 +140,13 @@ class CommitUnknown(TargetError):
 
 
 class StoreError(DativoError):
-    """An object store cannot be reached, or refuses what it is asked; the hint names the settings to look at."""
+    """An object store cannot be reached, or refuses what it is asked; the hint names the settings to look at.
+
+    `refused` tells that the store itself answered that it will not do it: nothing was done.
+    """
 
     code = "store"
+    refused = False
 
 
 class StateError(DativoError):

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
+import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.manifest import DataFile
@@ -54,7 +55,11 @@ class Lake:
         self.name = f"{namespace}.people"
         self.columns = (Field(name="id", kind="long"),)
         project.asset([{"name": "id", "type": "integer"}], domain=namespace)
-        project.job(job, target=self.target_block)
+        self.make_job(job)
+
+    def make_job(self, name: str, **more: Any) -> None:
+        """A job that loads the table."""
+        self.project.job(name, target=self.target_block, **more)
 
     def of_job(self, job: str) -> Lake:
         """The same table, as another job loads it."""
@@ -133,6 +138,22 @@ class Lake:
     def data_files(self, name: str | None = None) -> list[DataFile]:
         """The data files of the current snapshot."""
         return [task.file for task in self.table(name).scan().plan_files()]
+
+    def changed_at(self) -> Any:
+        """Something that every commit changes."""
+        return self.table().metadata.last_updated_ms
+
+    def before_next_commit(self, target: Any, rival: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+        """A rival acts at the moment when the target hands its commit over."""
+        kind = type(target.catalog)
+        commit_table = kind.commit_table
+
+        def rival_first(*given: Any) -> Any:
+            monkeypatch.setattr(kind, "commit_table", commit_table)
+            rival()
+            return commit_table(*given)
+
+        monkeypatch.setattr(kind, "commit_table", rival_first)
 
     def files_on_disk(self) -> set[str]:
         """Every Parquet file of the namespace in the warehouse, visible or not."""

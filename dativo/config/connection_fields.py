@@ -85,12 +85,18 @@ def connections(
         if fields is None:
             return {}
         top = [(role, node)] if type_ in STORES else []  # `source.bucket` and `source.prefix` are settings, too
-        return {role: read_connection(type_, fields, [*flat, *top_level(top, fields)], environment, secrets, names)}
-    nested = [(f"{role}.connection.{n}", b) for n in ("s3", "minio") if flat and (b := flat[0][1].get(n)) is not None]
-    nested = [(path, b) for path, b in nested if b.kind == "map"]
+        blocks = [*_nested(role, flat, (type_,)), *flat, *top_level(top, fields)]
+        return {role: read_connection(type_, fields, blocks, environment, secrets, names)}
+    nested = _nested(role, flat, ("s3", "minio"))
     store = read_connection("s3", FIELDS["s3"], [*nested, *flat], environment, secrets, names)
     nessie = _nessie(role, flat, environment, secrets, (*names, "nessie"))
     return {role: store, "nessie": nessie}
+
+
+def _nested(role: str, flat: list[tuple[str, Node]], names: tuple[str, ...]) -> list[tuple[str, Node]]:
+    """The blocks inside `connection` that are called like a connector."""
+    found = [(f"{role}.connection.{n}", b) for n in names if flat and (b := flat[0][1].get(n)) is not None]
+    return [(path, block) for path, block in found if block.kind == "map"]
 
 
 def top_level(blocks: list[tuple[str, Node]], fields: tuple[SettingField, ...]) -> list[tuple[str, Node]]:

@@ -91,6 +91,12 @@ def _load(plan: StreamPlan, target: Target, folder: Path, key: str | None, *, sp
         bad=pl.col(BAD).sum(),
         duplicates=pl.col(DUPLICATE).sum() if marked else pl.lit(0),
     )
-    *_, found = collect([output.sink, violations, counts])
+    try:
+        *_, found = collect([output.sink, violations, counts])
+    except TargetError:
+        known = output.failure()
+        if known is not None:
+            raise known from None
+        raise
     extracted, bad, duplicates = found.row(0)
     return Loaded(output.finish(), extracted, bad, duplicates, path)

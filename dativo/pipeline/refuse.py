@@ -88,11 +88,6 @@ def _unbuilt(job: ResolvedJob) -> Iterator[tuple[str, str, str]]:
             "target.markdown_kv_storage", "storing Markdown-KV in the target is not built yet",
             "leave the block out, and use `dativo export --format markdown-kv`",
         )  # fmt: skip
-    if target.file_format not in (None, "parquet", "iceberg"):
-        yield (
-            "target.file_format", f"file_format '{target.file_format}' is not built yet for target {job.target_type}",
-            "use parquet",
-        )  # fmt: skip
     if job.budget.type != "local":
         yield "engine.type", f"the engine '{job.budget.type}' is not built yet", "leave it out, or set it to local"
     if job.file.privacy is not None and job.file.privacy.treat_findings:

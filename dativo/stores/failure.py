@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import NamedTuple
 
 from dativo.config.connection import Connection
@@ -32,7 +31,12 @@ _REFUSALS = (
         "set the clock of this machine (`timedatectl status` shows whether it is synchronised)",
     ),
     Refusal(
-        ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraint", "<Region>"),
+        (
+            "AuthorizationHeaderMalformed",
+            "PermanentRedirect",
+            "IllegalLocationConstraint",
+            "AuthorizationRegionMismatch",
+        ),
         "the bucket is in another region",
         ("region", "bucket"),
         "set region to the region of the bucket",
@@ -129,6 +133,13 @@ def translated(error: Exception, connection: Connection, done: str, key: str) ->
     The client's own text has addresses and headers in it, so only what is known to be harmless of it is told.
     """
     text = str(error)
+    found = _told_as(text, connection, done, key)
+    status = _STATUS.search(text)
+    found.refused = status is not None and status[1].startswith("4")
+    return found
+
+
+def _told_as(text: str, connection: Connection, done: str, key: str) -> StoreError:
     refusal = _refusal(text)
     what = f"{_address(connection, key)} cannot be {done}"
     if refusal is None:
@@ -143,14 +154,10 @@ def translated(error: Exception, connection: Connection, done: str, key: str) ->
 
 def _refusal(text: str) -> Refusal | None:
     code = _CODE.search(text)
-    matches: list[Callable[[str], bool]] = []
-    if code is not None:
-        matches.append(lambda sign: sign == code[1])
-    matches.append(lambda sign: sign in text)
-    for matching in matches:
-        for refusal in _REFUSALS:
-            if any(matching(sign) for sign in refusal.signs):
-                return refusal
+    for refusal in _REFUSALS:
+        # A store that gives a code means that; its answer quotes names that may look like another one.
+        if any(sign == code[1] or (" " in sign and sign in text) if code else sign in text for sign in refusal.signs):
+            return refusal
     return None
 
 

@@ -54,7 +54,12 @@ def polars_options(connection: Connection) -> dict[str, str]:
     names = {"endpoint": "endpoint_url"} if vendor == "aws" else {}
     found = {f"{vendor}_{names.get(k, k)}": v for k, v in options.items()}
     found[f"{vendor.split('_', 1)[0]}_allow_http"] = "true"
-    return {**found, "connect_timeout": f"{CONNECT_SECONDS}s", "timeout": f"{WHOLE_SECONDS}s"}
+    return {
+        **found,
+        "connect_timeout": f"{CONNECT_SECONDS}s",
+        "read_timeout": f"{READ_SECONDS}s",
+        "timeout": f"{WHOLE_SECONDS}s",
+    }
 
 
 def _s3(connection: Connection) -> dict[str, Any]:

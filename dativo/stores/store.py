@@ -50,8 +50,8 @@ class ObjectStore:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.scheme: Literal["s3", "az"] = "az" if connection.kind == "azure_blob" else "s3"
-        with self._asked("opened"):
-            self._store: Any = opened(connection)
+        with self.asked("opened"):
+            self.client: Any = opened(connection)
         self.bucket = connection.get(ROLE_BUCKET[self.scheme]) or ""
         self.prefix = (connection.get("prefix") or "").strip("/")
 
@@ -60,8 +60,8 @@ class ObjectStore:
         import obstore
 
         folder = prefix.rpartition("/")[0]
-        with self._asked("listed", prefix):
-            for page in obstore.list(self._store, folder or None, chunk_size=AT_ONCE):
+        with self.asked("listed", prefix):
+            for page in obstore.list(self.client, folder or None, chunk_size=AT_ONCE):
                 for found in page:
                     if found["path"].startswith(prefix):
                         yield _stored(found)
@@ -70,15 +70,15 @@ class ObjectStore:
         """What an object is, without its content; NoSuchObject when there is none."""
         import obstore
 
-        with self._asked("read", key):
-            return _stored(obstore.head(self._store, key))
+        with self.asked("read", key):
+            return _stored(obstore.head(self.client, key))
 
     def read(self, key: str) -> tuple[bytes, StoredObject]:
         """A whole object, for small ones, and what it is; NoSuchObject when there is none."""
         import obstore
 
-        with self._asked("read", key):
-            result = obstore.get(self._store, key)
+        with self.asked("read", key):
+            result = obstore.get(self.client, key)
             return bytes(result.bytes()), _stored(result.meta)
 
     def open_input(self, key: str, *, buffer: int = READ_AHEAD) -> BinaryIO:
@@ -93,9 +93,9 @@ class ObjectStore:
         """Bytes of an object from `start` up to `end`; Changed when it is not the object that was found any more."""
         import obstore
 
-        with self._asked("read", found.key):
+        with self.asked("read", found.key):
             options: Any = {"range": (start, end), "if_match": _quoted(found.etag)}
-            return bytes(obstore.get(self._store, found.key, options=options).bytes())
+            return bytes(obstore.get(self.client, found.key, options=options).bytes())
 
     def write(
         self,
@@ -116,10 +116,10 @@ class ObjectStore:
         import obstore
 
         mode: Any = {"e_tag": _quoted(only_if)} if only_if is not None else "create" if only_if_absent else "overwrite"
-        attributes = {"Content-Type": content_type, **_metadata(metadata or {}, self.scheme)}
-        with self._asked("written", key):
+        attributes = metadata_of(metadata or {}, content_type, self.scheme)
+        with self.asked("written", key):
             result = obstore.put(
-                self._store,
+                self.client,
                 key,
                 content,
                 attributes=attributes,
@@ -136,13 +136,13 @@ class ObjectStore:
         wanted = list(keys)
         for at in range(0, len(wanted), AT_ONCE):
             some = wanted[at : at + AT_ONCE]
-            with self._asked("removed", some[0]):
+            with self.asked("removed", some[0]):
                 try:
-                    obstore.delete(self._store, some)
+                    obstore.delete(self.client, some)
                 except FileNotFoundError:
                     for key in some:
                         with contextlib.suppress(FileNotFoundError):
-                            obstore.delete(self._store, key)
+                            obstore.delete(self.client, key)
 
     def uri(self, key: str = "") -> str:
         """The address of an object, as Polars and other tools take it."""
@@ -160,13 +160,13 @@ class ObjectStore:
         import obstore
 
         probe = "/".join(part for part in (self.prefix, f".dativo-check-{uuid4().hex}") if part)
-        with self._asked("written", self.prefix):
-            obstore.put(self._store, probe, b"")
-        with self._asked("cleaned", self.prefix):
-            obstore.delete(self._store, probe)
+        with self.asked("written", self.prefix):
+            obstore.put(self.client, probe, b"")
+        with self.asked("cleaned", self.prefix):
+            obstore.delete(self.client, probe)
 
     @contextlib.contextmanager
-    def _asked(self, done: str, key: str = "") -> Iterator[None]:
+    def asked(self, done: str, key: str = "") -> Iterator[None]:
         """Translates what the client raises while an object is listed, read, written or removed."""
         try:
             yield
@@ -235,7 +235,8 @@ def _quoted(etag: str | None) -> str | None:
     return f'"{etag}"' if etag else None
 
 
-def _metadata(values: Mapping[str, str], scheme: str) -> dict[str, str]:
+def metadata_of(values: Mapping[str, str], content_type: str, scheme: str) -> dict[str, str]:
     """Metadata as headers carry it: ASCII, and on Azure with names that are identifiers."""
     named = {k.replace("-", "_") if scheme == "az" else k: v for k, v in values.items()}
-    return {k: quote(v, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for k, v in named.items()}
+    written = {k: quote(v, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for k, v in named.items()}
+    return {"Content-Type": content_type, **written}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dativo.config.asset import Field
 from dativo.config.partition import Partition
 from dativo.config.resolve import ResolvedJob, StreamConfig
-from dativo.errors import StateError
+from dativo.errors import DativoError, StateError
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 
@@ -44,7 +44,7 @@ class Opened:
     """A stream's place in the target, as it was when the run began.
 
     `exists` tells whether the table is there, `saved` what it remembers of this job, `damaged` why that cannot be read,
-    `shared` which other jobs load it too, `changes` what of its schema will change, in words.
+    `shared` who else loads it: other jobs, or another program, `changes` what of its schema will change, in words.
     """
 
     name: str
@@ -74,10 +74,14 @@ class Committed:
 
 @dataclass(slots=True)
 class Output:
-    """One pass's lazy writing: `sink` is part of the pass, `finish` gives what it wrote."""
+    """One pass's lazy writing: `sink` is part of the pass, `finish` gives what it wrote.
+
+    `failure` tells, better than the pass that failed can, why something could not be written, where the target knows.
+    """
 
     sink: pl.LazyFrame
     finish: Callable[[], Written]
+    failure: Callable[[], DativoError | None] = lambda: None
 
 
 @dataclass(slots=True, frozen=True)

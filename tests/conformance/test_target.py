@@ -176,18 +176,18 @@ def test_too_many_partitions_are_told_and_written_in_two_steps(lake: Lake, tmp_p
 
 def test_a_run_loads_and_the_next_one_has_nothing_to_do(lake: Lake) -> None:
     project = lake.project
-    project.job(
-        target=lake.target_block,
+    lake.make_job(
+        "job",
         source={"files": [{"path": "data/people.csv"}], "incremental": {"strategy": "file_modified_time"}},
         schema_validation_mode="quarantine",
     )
     project.write("data/people.csv", "id\n1\n2\nx\n")
     first = project.sync()
     assert (first.status, first.loaded, first.rejected) == ("loaded", 2, 1), first.streams[0].error
-    location = lake.table().metadata.last_updated_ms
+    location = lake.changed_at()
     second = project.sync()
     assert (second.status, second.exit_code) == ("unchanged", 0)
-    assert lake.table().metadata.last_updated_ms == location
+    assert lake.changed_at() == location
     project.write("data/people.csv", "id\n1\n2\n3\n")
     third = project.sync()
     assert (third.status, third.loaded, third.streams[0].deduplicated) == ("loaded", 1, 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import polars as pl
 import pytest
@@ -47,15 +46,11 @@ def test_a_rival_between_our_last_look_and_our_commit_wins(
         lake.load(lake.columns, lake.frame(there))
     slow, _ = lake.opened()
     written = write(slow, lake.frame(ours))
-    kind = type(slow.catalog)  # type: ignore[attr-defined]
-    commit_table = kind.commit_table
 
-    def rival_first(*given: Any) -> Any:
-        monkeypatch.setattr(kind, "commit_table", commit_table)
+    def rival() -> None:
         lake.load(lake.columns, lake.frame(theirs))
-        return commit_table(*given)
 
-    monkeypatch.setattr(kind, "commit_table", rival_first)
+    lake.before_next_commit(slow, rival, monkeypatch)
     with pytest.raises(CommitConflict):
         commit(slow, written)
     slow.abort()

@@ -1,0 +1,293 @@
+"""Data files: Polars writes them, each goes to the store piece by piece, and is described for the manifest."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import zstandard
+
+from dativo.config.field import Field
+from dativo.config.partition import Partition
+from dativo.errors import DativoError
+from dativo.stores.upload import PART, Upload
+from dativo.targets.objects.arrow import arrow_schema
+from dativo.targets.objects.counting import Counter, CsvCounter, LineCounter, ParquetCounter
+from dativo.targets.objects.layout import CONTENT_TYPES, Describe, Format, Place, file_name, segment_name
+from dativo.targets.objects.manifest import Entry
+from dativo.targets.objects.partitions import day_text, segment
+from dativo.targets.objects.rows import as_text
+from dativo.targets.protocol import Output, TooManyPartitions, Written
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+ROWS_A_GROUP = 128 * 1024
+ROWS_A_GROUP_PARTITIONED = 32 * 1024
+# More partitions than this are not kept open at once: each holds a row group of every column in memory, and a part.
+MAX_OPEN = 64
+SMALL_PART = 5 * 1024 * 1024
+# Files are about this much smaller than their rows are in memory; measured with Zstandard.
+MEMORY_RATIO: dict[Format, float] = {"parquet": 3.3, "csv": 1.0, "json": 0.6}
+_ENDINGS = {"gzip": ".gz", "zstd": ".zst"}
+_COUNTERS: dict[Format, Callable[[], Counter]] = {"parquet": ParquetCounter, "csv": CsvCounter, "json": LineCounter}
+
+
+class DataFile:
+    """One file on its way: counted, packed and sent as it is written. Without rows there is none."""
+
+    def __init__(self, writer: FileWriter, path: str, partition: dict[str, str]) -> None:
+        self.path = path
+        self.partition = partition
+        self.rows: int | None = None
+        self.writer = writer
+        self._counter = _COUNTERS[writer.format]()
+        self._packer = _packer(writer)
+        hive = "/".join(f"{k}={v}" for k, v in partition.items())
+        self.upload = Upload(
+            writer.place.store,
+            writer.place.key(path),
+            CONTENT_TYPES[writer.format],
+            lambda whole: writer.describe(hive, self.rows if whole else None, self.upload.size if whole else None),
+            writer.tags(hive),
+            SMALL_PART if writer.varying else PART,
+        )
+
+    def write(self, content: Buffer, /) -> int:
+        piece = memoryview(content).cast("B")
+        self._counter.feed(piece)
+        with self.writer.failing():
+            if self._packer is None:
+                self.upload.write(piece)
+            elif packed := self._packer.compress(piece):
+                self.upload.write(packed)
+        return len(piece)
+
+    def flush(self) -> None:
+        """Polars calls it when the file is written."""
+        if self.rows is not None:
+            return
+        self.rows = self._counter.rows()
+        with self.writer.failing():
+            if not self.rows:
+                self.upload.give_up()
+                return
+            if self._packer is not None:
+                self.upload.write(self._packer.flush())
+            self.upload.flush()
+
+    close = flush
+
+    def entry(self) -> Entry:
+        return Entry(
+            path=self.path,
+            rows=self.rows or 0,
+            bytes=self.upload.size,
+            schema=0,
+            partition=self.partition,
+            day=self.writer.day,
+            run=self.writer.token,
+        )
+
+
+def _packer(writer: FileWriter) -> Any:
+    """What compresses a text file; Parquet compresses its own pages."""
+    if writer.format == "parquet" or writer.compression == "none":
+        return None
+    return zlib.compressobj(6, wbits=31) if writer.compression == "gzip" else zstandard.ZstdCompressor(3).compressobj()
+
+
+class _Failing:
+    """Remembers why a file could not be sent: what Polars makes of it tells less."""
+
+    def __init__(self, writer: FileWriter) -> None:
+        self.writer = writer
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DativoError) and self.writer.failure is None:
+            self.writer.failure = error
+
+
+@dataclass(slots=True)
+class FileWriter:
+    """Where and how a run's data files are written. Their names carry the run's token and go on from `number`.
+
+    `constant` are columns that all rows of the run have the same value in, `properties` go into the files' own metadata.
+    """
+
+    place: Place
+    token: str
+    format: Format
+    compression: str
+    columns: tuple[Field, ...]
+    parts: tuple[Partition, ...]
+    target_bytes: int
+    number: int
+    describe: Describe
+    tags: Callable[[str], dict[str, str]]
+    properties: dict[str, str]
+    constant: dict[str, Any] = field(default_factory=dict)
+    rows_a_group: int | None = None
+    files: list[DataFile] = field(default_factory=list)
+    failure: DativoError | None = None
+    numbers: Any = None
+
+    @property
+    def varying(self) -> tuple[Partition, ...]:
+        """The partitions that rows of one run may differ in."""
+        return tuple(p for p in self.parts if p.column not in self.constant)
+
+    @property
+    def day(self) -> str | None:
+        return next((v.isoformat() for v in self.constant.values()), None)
+
+    @property
+    def next_number(self) -> int:
+        """The number after the last one that was given to a file."""
+        return self.number + len(self.files)
+
+    def failing(self) -> _Failing:
+        return _Failing(self)
+
+    def output(self, frame: pl.LazyFrame, *, spill: Path | None = None) -> Output:
+        """The lazy writing of rows that have the contract's columns; with `spill` in two steps, by way of that folder."""
+        added = [pl.lit(value).alias(name) for name, value in self.constant.items()]
+        rows = frame.with_columns(added).select(f.name for f in self.columns)
+        begin = len(self.files)
+        if not self.varying:
+            sink = self._sink(rows, self._by(None), ROWS_A_GROUP)
+        elif spill is not None:
+            return self._in_two_steps(rows, spill, begin)
+        else:
+            sink = self._partitioned(rows, MAX_OPEN)
+        return Output(sink, lambda: self._written(begin), lambda: self.failure)
+
+    def _keys(self) -> dict[str, pl.Expr]:
+        by_name = {f.name: f for f in self.columns}
+        return {f"__dativo_part_{i}": segment(p, by_name[p.column]) for i, p in enumerate(self.varying)}
+
+    def _partitioned(self, rows: pl.LazyFrame, limit: int | None) -> pl.LazyFrame:
+        seen: set[tuple[Any, ...]] = set()
+
+        def met(key: tuple[Any, ...]) -> None:
+            seen.add(key)
+            if limit is not None and len(seen) > limit:
+                raise TooManyPartitions
+
+        return self._sink(rows, self._by(met), ROWS_A_GROUP_PARTITIONED)
+
+    def _by(self, met: Callable[[tuple[Any, ...]], None] | None) -> pl.PartitionBy:
+        """Which file a row goes to; `met` is told each partition."""
+        memory = int(self.target_bytes * MEMORY_RATIO[self.format] * (3 if self._packed() else 1))
+        if met is None:
+            plain: Any = lambda _: self._begin(())  # noqa: E731
+            return pl.PartitionBy("", file_path_provider=plain, approximate_bytes_per_file=memory)
+
+        def begin(args: Any) -> Any:
+            key = args.partition_keys.row(0)
+            met(key)
+            return self._begin(key)
+
+        # The rows of texts have their keys beside them already: they are told by the values, not by the texts.
+        keys = {n: e if self.format == "parquet" else pl.col(n) for n, e in self._keys().items()}
+        return pl.PartitionBy(
+            "", key=keys, include_key=False, file_path_provider=begin, approximate_bytes_per_file=memory
+        )
+
+    def _packed(self) -> bool:
+        return self.format != "parquet" and self.compression != "none"
+
+    def _begin(self, key: tuple[Any, ...]) -> DataFile:
+        """A new file for rows of a partition, whose texts are `key`."""
+        values = iter(key)
+        found = {
+            segment_name(p): day_text(p, self.constant[p.column]) if p.column in self.constant else str(next(values))
+            for p in self.parts
+        }
+        folder = "".join(f"{name}={value}/" for name, value in found.items())
+        self.numbers = self.numbers or itertools.count(self.number)
+        ending = self.format + (_ENDINGS[self.compression] if self._packed() else "")
+        file = DataFile(self, folder + file_name(self.place.table, next(self.numbers), self.token, ending), found)
+        self.files.append(file)
+        return file
+
+    def _sink(self, rows: pl.LazyFrame, by: pl.PartitionBy, group: int) -> pl.LazyFrame:
+        if self.format == "parquet":
+            compression: Any = "uncompressed" if self.compression == "none" else self.compression
+            sink = rows.sink_parquet(
+                by,
+                compression=compression,
+                compression_level=1 if self.compression == "zstd" else None,
+                row_group_size=self.rows_a_group or group,
+                maintain_order=True,
+                metadata=self.properties,
+                arrow_schema=arrow_schema(rows),
+                lazy=True,
+            )
+        else:
+            keys = self._keys()
+            rows = as_text(
+                rows.with_columns(e.alias(n) for n, e in keys.items()), self.columns, self.format, list(keys)
+            )
+            csv = self.format == "csv"
+            # A row of JSON is one text already: quoting it would change it.
+            style: Any = "necessary" if csv else "never"
+            sink = rows.sink_csv(by, include_header=csv, quote_style=style, maintain_order=True, lazy=True)
+        assert sink is not None
+        return sink
+
+    def _in_two_steps(self, rows: pl.LazyFrame, spill: Path, begin: int) -> Output:
+        """Rows go to a few spill files by a hash of their partition first, then each spill file to its partitions."""
+        folder = spill / f"partitions-{begin}"
+        hashed = pl.struct([key.alias(name) for name, key in self._keys().items()]).hash(seed=0) % MAX_OPEN
+        spilled: list[Any] = []
+        first = rows.sink_parquet(
+            pl.PartitionBy(
+                folder,
+                key={"__dativo_group": hashed},
+                include_key=False,
+                file_path_provider=lambda args: f"{args.partition_keys.row(0)[0]}.parquet",
+                approximate_bytes_per_file=None,
+            ),
+            compression="lz4",
+            row_group_size=ROWS_A_GROUP_PARTITIONED,
+            maintain_order=True,
+            mkdir=True,
+            lazy=True,
+            sinked_paths_callback=spilled.append,
+        )
+        assert first is not None
+
+        def finish() -> Written:
+            for path in sorted(p.path for given in spilled for p in given.paths):
+                pl.collect_all([self._partitioned(pl.scan_parquet(path), None)], engine="streaming")
+                Path(path).unlink()
+            return self._written(begin)
+
+        return Output(first, finish, lambda: self.failure)
+
+    def _written(self, begin: int) -> Written:
+        """What was written since the file of this number; all of it is in the store then."""
+        written = Written()
+        for file in self.files[begin:]:
+            file.flush()
+            if file.rows:
+                written.rows += file.rows
+                written.bytes += file.upload.size
+                written.files.append(file.entry())
+        return written
+
+    def remove_all(self) -> None:
+        """Removes every file of the run, those of a pass that died in the middle too; what cannot be reached stays."""
+        for file in self.files:
+            try:
+                file.upload.give_up()
+            except DativoError:
+                return
