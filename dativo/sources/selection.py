@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dativo.config.resolve import ResolvedJob
+from dativo.errors import StateError
 from dativo.sources.input import InputFile, each
 from dativo.state.cursor import Cursor, iso, moment
 
@@ -86,7 +87,13 @@ def _select_glob(
 
 
 def _changed(file: InputFile, before: dict[str, Any]) -> bool:
-    if moment(str(before.get("last_modified"))) != _moment(file):
+    try:
+        apart = abs(moment(str(before.get("last_modified"))) - _moment(file))
+    except StateError:
+        # An older tool's entry may have no time: reading the file again loses and doubles nothing.
+        return True
+    # Such a tool, which keeps no size, rounds times where we cut them.
+    if apart > (timedelta(0) if "size" in before else timedelta(microseconds=1)):
         return True
     if "size" in before and before["size"] != file.size:
         return True

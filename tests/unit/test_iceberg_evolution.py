@@ -325,3 +325,27 @@ def test_a_run_tells_what_it_changed_and_loads_old_and_new_rows(project: Project
     assert (receipt.loaded, receipt.streams[0].deduplicated) == (1, 1)
     assert project.rows().sort("id").rows() == [(1, None), (2, None), (3, "c")]
     assert project.snapshots() == 2
+
+
+def test_fields_inside_a_column_may_be_inserted_moved_and_left_out(project: Project) -> None:
+    def loaded(names: str, record: str) -> str:
+        inner = [{"name": n} for n in names]
+        struct = {"type": "object", "properties": inner}
+        project.asset([{"name": "id"}, {"name": "s", **struct}, {"name": "l", "type": "array", "items": struct}])
+        project.job(
+            source_connector_path="connectors/sources/jsonl.yaml",
+            source={"files": [{"path": "data/people.jsonl"}]},
+            target={"write_mode": "append"},
+        )
+        project.write("data/people.jsonl", f'{{"id": "{names}", "s": {record}, "l": [{record}, null]}}\n')
+        receipt = project.sync()
+        assert receipt.exit_code == 0, receipt.streams[0].error
+        return names
+
+    steps = [loaded("ab", '{"a": "1", "b": "2"}'), loaded("acb", '{"a": "1", "b": "2", "c": "3"}')]
+    steps += [loaded("b", '{"b": "2"}'), loaded("ba", '{"b": "2", "a": "1"}')]
+    found = {r["id"]: (r["s"], r["l"]) for r in project.rows().to_dicts()}
+    values = {"a": "1", "b": "2", "c": "3"}
+    for names in steps:
+        record = {n: values[n] if n in names else None for n in "abc"}
+        assert found[names] == (record, [record, None])

@@ -68,7 +68,7 @@ class FileWriter:
         """The lazy writing of rows that have the contract's columns; with `spill` in two steps, by way of that folder."""
         self.passes += 1
         added = [pl.lit(value).alias(name) for name, value in self.constant.items()]
-        rows = frame.with_columns(added).select(stored(f) for f in self.columns)
+        rows = frame.with_columns(added).select(stored(f, self.schema.find_type(f.name)) for f in self.columns)
         varying = tuple(p for p in self.parts if p.column not in self.constant)
         if not varying:
             return self._plain(rows)

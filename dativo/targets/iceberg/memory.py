@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from pyiceberg.io import FileIO
+from pyiceberg.table import Table
 
 from dativo.errors import StateError
 from dativo.receipt import StreamReceipt, stream_from_json, to_json
@@ -42,6 +43,16 @@ def state_key(tenant: str, job: str, stream: str) -> str:
 def other_jobs(properties: dict[str, str], own_run_key: str) -> tuple[str, ...]:
     """The other jobs that load a table, as `tenant.job.stream`."""
     return tuple(sorted(k.removeprefix(RUN) for k in properties if k.startswith(RUN) and k != own_run_key))
+
+
+def other_loaders(table: Table, own_run_key: str) -> tuple[str, ...]:
+    """Who else loads a table: other jobs, or another program where it has rows and no job has ever loaded it."""
+    jobs = other_jobs(table.properties, own_run_key)
+    snapshot = table.current_snapshot()
+    if jobs or snapshot is None or any(k.startswith(RUN) for k in table.properties):
+        return jobs
+    rows = snapshot.summary.get("total-records") if snapshot.summary is not None else None
+    return () if rows == "0" else ("another program",)
 
 
 def encode_state(cursor: Cursor, plan_hash: str, receipt: StreamReceipt, location: str, token: str, io: FileIO) -> str:

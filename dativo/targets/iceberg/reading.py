@@ -19,7 +19,7 @@ from dativo.targets.iceberg.failure import first_line
 from dativo.targets.iceberg.memory import RUN, decode_state, run_key
 from dativo.targets.iceberg.partitions import check_partitioning
 from dativo.targets.iceberg.rejects import REJECTS_SUFFIX
-from dativo.targets.iceberg.schema import contract_fields, readable, table_columns
+from dativo.targets.iceberg.schema import check_identifiers, contract_fields, readable, table_columns
 from dativo.targets.iceberg.stage import tokens
 from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.protocol import Saved, TableShape
@@ -103,6 +103,7 @@ class IcebergReader:
         check_partitioning(self.table, shape.partitioning, self.job.mark("target.partitioning"))
         have = table_columns(self.table.schema())
         found = changes(have, shape.columns, self.job.schema_mode, ".".join(self.identifier))
+        check_identifiers(self.table, found)
         return tuple(str(c) for c in found if c.action != "describe")
 
     def rows(self) -> pl.LazyFrame | None:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 
 import polars as pl
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
+from pyiceberg.table import Table
 from pyiceberg.types import (
     BinaryType,
     BooleanType,
@@ -30,7 +32,8 @@ from pyiceberg.types import (
 from dativo.config.asset import Field
 from dativo.config.types import Kind
 from dativo.contract.dtypes import polars_type
-from dativo.contract.evolve import StoredColumn
+from dativo.contract.evolve import Change, StoredColumn
+from dativo.errors import SchemaChangeRefused
 
 _TO_ICEBERG: dict[Kind, IcebergType] = {
     "string": StringType(),
@@ -101,6 +104,18 @@ def table_columns(schema: Schema) -> tuple[StoredColumn, ...]:
     return tuple(_column(f.name, f.field_type, f.required, f.doc) for f in schema.fields)
 
 
+def check_identifiers(table: Table, found: Sequence[Change]) -> None:
+    """Raises SchemaChangeRefused when a column that another program made an identifier of rows would become nullable."""
+    identifiers = table.schema().identifier_field_names()
+    lost = [".".join(c.path) for c in found if c.action == "relax" and ".".join(c.path) in identifiers]
+    if lost:
+        raise SchemaChangeRefused(
+            f"the table {'.'.join(table.name())} identifies its rows by {', '.join(lost)}, which may not be null there, and "
+            "the contract lets it be null or lacks it",
+            hint="make the column required in the contract, or take it out of the table's identifier fields",
+        )
+
+
 def contract_fields(schema: Schema) -> tuple[Field, ...]:
     """A table's columns as a contract would have them; those of a type that no contract has are left out."""
     return tuple(f for f in map(_as_field, table_columns(schema)) if f is not None)
@@ -143,12 +158,51 @@ def _column(name: str, type_: IcebergType, required: bool, doc: str | None = Non
     return StoredColumn(name, _FROM_ICEBERG.get(type(type_)), text, required, doc, narrow=narrow)
 
 
-def stored(field: Field) -> pl.Expr:
-    """A contract column's value as the data file holds it: a uuid is 16 bytes there."""
+def stored(field: Field, type_: IcebergType) -> pl.Expr:
+    """A contract column's value as a data file holds it for the table's type.
+
+    A uuid is 16 bytes there; fields inside a column stand in the table's order, those that the contract lacks are null.
+    """
     value = pl.col(field.name)
     if field.kind == "uuid":
         return value.str.replace_all("-", "", literal=True).str.decode("hex").alias(field.name)
-    return value
+    return _laid_out(field, value, type_).alias(field.name)
+
+
+def _laid_out(field: Field, value: pl.Expr, type_: IcebergType) -> pl.Expr:
+    if _same_layout(field, type_):
+        return value
+    if isinstance(type_, ListType) and field.item is not None:
+        return value.list.eval(_laid_out(field.item, pl.element(), type_.element_type))
+    assert isinstance(type_, StructType)
+    inner = {f.name: f for f in field.fields}
+    parts = [
+        (
+            _laid_out(inner[f.name], value.struct.field(f.name), f.field_type)
+            if f.name in inner
+            else pl.lit(None, dtype=_dtype(f.field_type))
+        ).alias(f.name)
+        for f in type_.fields
+    ]
+    return pl.when(value.is_not_null()).then(pl.struct(parts))
+
+
+def _same_layout(field: Field, type_: IcebergType) -> bool:
+    """Whether the fields inside a column are those of the table, in its order."""
+    if isinstance(type_, ListType) and field.item is not None:
+        return _same_layout(field.item, type_.element_type)
+    if not isinstance(type_, StructType):
+        return True
+    names = [f.name for f in field.fields] == [f.name for f in type_.fields]
+    return names and all(_same_layout(f, t.field_type) for f, t in zip(field.fields, type_.fields, strict=True))
+
+
+def _dtype(type_: IcebergType) -> pl.DataType:
+    """The Polars type of a table's values."""
+    empty = schema_to_pyarrow(Schema(NestedField(1, "value", type_))).empty_table()
+    frame = pl.from_arrow(empty)
+    assert isinstance(frame, pl.DataFrame)
+    return frame.schema["value"]
 
 
 def restored(field: Field, have: StoredColumn | None) -> pl.Expr:

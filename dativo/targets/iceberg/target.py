@@ -25,10 +25,10 @@ from dativo.targets.iceberg.catalog import CatalogSettings, open_catalog, settin
 from dativo.targets.iceberg.commit import commit, ensure_namespace, load
 from dativo.targets.iceberg.failure import translated
 from dativo.targets.iceberg.files import FileWriter
-from dativo.targets.iceberg.memory import DamagedState, decode_state, encode_state, other_jobs, run_key, state_key
+from dativo.targets.iceberg.memory import DamagedState, decode_state, encode_state, other_loaders, run_key, state_key
 from dativo.targets.iceberg.partitions import check_partitioning, partition_spec, replaces_day
 from dativo.targets.iceberg.rejects import Rejects
-from dativo.targets.iceberg.schema import iceberg_schema, restored, table_columns
+from dativo.targets.iceberg.schema import check_identifiers, iceberg_schema, restored, table_columns
 from dativo.targets.iceberg.stage import Plan, Staged, field_ids, newest_token, stage_schema
 from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.protocol import Audit, Committed, Opened, Output, TableShape, TooManyPartitions, Written
@@ -99,6 +99,7 @@ class IcebergTarget:
             else:
                 columns = table_columns(self.table.schema())
                 self.changes = changes(columns, shape.columns, self.job.schema_mode, self.name)
+                check_identifiers(self.table, self.changes)
                 check_partitioning(self.table, shape.partitioning, self.job.mark("target.partitioning"))
                 self.expected = newest_token(self.table.properties, self.run_key)
             staged = stage_schema(catalog, self.table, self._plan())
@@ -116,7 +117,7 @@ class IcebergTarget:
             location=location,
         )
         if table is not None:
-            opened.shared = other_jobs(table.properties, self.run_key)
+            opened.shared = other_loaders(table, self.run_key)
             try:
                 job = self.job
                 opened.saved = decode_state(table.properties, job.tenant_id, job.name, self.stream.name, table.io)
