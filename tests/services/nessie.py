@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.services.java import java
+from tests.services.java import class_archive, java
 from tests.services.minio import Minio
 from tests.services.process import Recipe, Server, answers, free_port, running
 from tests.services.programs import jar
@@ -87,7 +89,9 @@ def recipe(
     vended: bool = False,
     persistent: bool = False,
     extra: Sequence[str] = (),
+    archive: Sequence[str] | None = None,
 ) -> Recipe:
+    """`archive`: options for the archive of classes; the kept one, made where it is missing, when not given."""
     s3 = {
         "endpoint": f"{store.endpoint}/",
         "path-style-access": "true",
@@ -117,17 +121,32 @@ def recipe(
         "minio.access-key.secret": store.secret_key,
         **{f"nessie.catalog.service.s3.default-options.{key}": value for key, value in s3.items()},
     }
+    program = java(21)
+    if archive is None:
+        archive = class_archive(f"nessie-{VERSION}", program, _warm_up)
     return Recipe(
         name="nessie",
         folder=folder,
         command=[
-            java(21), "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+            program, "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *archive,
             *(f"-D{key}={value}" for key, value in settings.items()), *extra,
             "-jar", str(jar(JAR, DIGEST)),
         ],
         # Ready includes that the bucket of the warehouse can be read.
         ready=lambda: answers(f"http://127.0.0.1:{management}/q/health/ready"),
     )  # fmt: skip
+
+
+def _warm_up(option: str) -> None:
+    """Starts a Nessie and ends it in good order, with an option of Java by which it leaves an archive."""
+    with tempfile.TemporaryDirectory() as folder:
+        management = free_port()
+        made = recipe(Path(folder), free_port(), management, Minio(free_port()), "none", archive=[option])
+        made.ready = lambda: answers(f"http://127.0.0.1:{management}/q/health/live")
+        made.stop_signal, made.stop_seconds = signal.SIGTERM, 240
+        with running(made):
+            # Not ready, as there is no store; the classes that look for it are loaded.
+            answers(f"http://127.0.0.1:{management}/q/health/ready")
 
 
 @contextmanager

@@ -23,12 +23,12 @@ from pathlib import Path
 
 from tests.services.accounts import run_as
 
-PATIENCE = 90.0
+PATIENCE = 180.0
 # Settings of the person's own that servers of these kinds would obey.
 _FOREIGN = ("MINIO_", "NESSIE_", "QUARKUS_", "SMALLRYE_", "AWS_", "PG", "MYSQL_", "MARIADB_", "AZURITE_", "JAVA_TOOL_")
 
 # What the guard runs; its arguments: the lock, the file with the number of the process group,
-# the signal, folders to remove.
+# the signal, the seconds to heed it, folders to remove.
 _GUARD = """
 import fcntl, os, shutil, signal, sys, time
 with open(sys.argv[1]) as held:
@@ -37,13 +37,14 @@ with open(sys.argv[1]) as held:
         group = int(open(sys.argv[2]).read())
         os.killpg(group, signal.SIGCONT)
         os.killpg(group, int(sys.argv[3]))
-        for _ in range(100):
+        end = time.monotonic() + float(sys.argv[4])
+        while time.monotonic() < end:
             time.sleep(0.05)
             os.killpg(group, 0)
         os.killpg(group, signal.SIGKILL)
     except (OSError, ValueError):
         pass
-    for folder in sys.argv[4:]:
+    for folder in sys.argv[5:]:
         shutil.rmtree(folder, ignore_errors=True)
 """
 
@@ -94,7 +95,8 @@ class Recipe:
     user: str | None = None
     """The user of the system that runs it, where we may choose: for servers that refuse to run as root."""
     stop_signal: int = signal.SIGKILL
-    """What ends it; one that does not heed it within 5 s is killed."""
+    """What ends it; one that does not heed it within `stop_seconds` is killed."""
+    stop_seconds: float = 5
     data: Path | None = None
     """Its working directory, where that is not `folder`; one outside of `folder` is removed when the server ends."""
 
@@ -182,7 +184,7 @@ def running(recipe: Recipe) -> Iterator[Server]:
     held = recipe.folder / f"{recipe.name}.held"
     with held.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        arguments = [str(held), str(recipe.pid), str(int(recipe.stop_signal))]
+        arguments = [str(held), str(recipe.pid), str(int(recipe.stop_signal)), str(recipe.stop_seconds)]
         if recipe.data is not None and not recipe.data.is_relative_to(recipe.folder):
             arguments.append(str(recipe.data))
         guard = subprocess.Popen(
