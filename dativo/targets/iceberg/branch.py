@@ -31,7 +31,7 @@ LONGEST_WAIT = 5.0
 # Seconds after which no further try begins.
 PATIENCE = 90.0
 LONGEST_NAME = 60
-_NAME = re.compile(r"dativo-run\.([\w-]+)\.([\w-]+)\.([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{22})\.\d+", re.ASCII)
+_NAME = re.compile(r"dativo-run\.([\w-]+)\.([\w-]+)\.([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21})\.\d+", re.ASCII)
 
 
 class RunBranch(NamedTuple):
