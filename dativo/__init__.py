@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dativo.config.resolve import ResolvedJob, load_job
+    from dativo.config.secrets import SecretManager, Secrets
     from dativo.errors import ConfigError, DativoError, Problem
     from dativo.observe.listener import Listener
     from dativo.pipeline.check import Checked, Finding, check
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dativo.pipeline.doctor import Check, doctor
     from dativo.pipeline.explain import JobOutline, StreamOutline, explain
     from dativo.pipeline.export import Exported, export
+    from dativo.pipeline.fleet import Ended, RunOptions, Watch, run_jobs
     from dativo.pipeline.jobs import find_jobs, load_jobs
     from dativo.pipeline.maintain import Left, Maintenance, TableUpkeep, maintain
     from dativo.pipeline.offer import ConnectorOffer, list_connectors
@@ -31,20 +33,24 @@ if TYPE_CHECKING:
     from dativo.pipeline.run_names import RunDetail, show_run
     from dativo.pipeline.runs import TableRun, list_runs
     from dativo.pipeline.skeleton import init
+    from dativo.pipeline.startup import Announcer, Started, StartOptions, startup
     from dativo.pipeline.states import JobState, Reset, plan_reset, rebuild_state, reset_state, show_state
     from dativo.pipeline.tables import Shown, find_table, show_table
     from dativo.pipeline.validate import Validation, validate
     from dativo.receipt import Receipt, StreamReceipt
+    from dativo.secret_managers.choice import secret_manager
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Announcer",
     "Check",
     "Checked",
     "ColumnChange",
     "ConfigError",
     "ConnectorOffer",
     "DativoError",
+    "Ended",
     "Exported",
     "Finding",
     "JobOutline",
@@ -60,12 +66,18 @@ __all__ = [
     "ResolvedJob",
     "RunDetail",
     "RunDiff",
+    "RunOptions",
+    "SecretManager",
+    "Secrets",
     "Shown",
+    "StartOptions",
+    "Started",
     "StreamOutline",
     "StreamReceipt",
     "TableRun",
     "TableUpkeep",
     "Validation",
+    "Watch",
     "__version__",
     "check",
     "diff_runs",
@@ -86,23 +98,28 @@ __all__ = [
     "preview",
     "rebuild_state",
     "reset_state",
+    "run_jobs",
+    "secret_manager",
     "show_rejects",
     "show_run",
     "show_state",
     "show_table",
+    "startup",
     "sync",
     "validate",
 ]
 
 _WHERE = {
+    "Announcer": "dativo.pipeline.startup",
     "Check": "dativo.pipeline.doctor",
     "Checked": "dativo.pipeline.check",
     "ColumnChange": "dativo.pipeline.difference",
     "ConfigError": "dativo.errors",
     "ConnectorOffer": "dativo.pipeline.offer",
     "DativoError": "dativo.errors",
-    "Finding": "dativo.pipeline.check",
+    "Ended": "dativo.pipeline.fleet",
     "Exported": "dativo.pipeline.export",
+    "Finding": "dativo.pipeline.check",
     "JobOutline": "dativo.pipeline.explain",
     "JobState": "dativo.pipeline.states",
     "Left": "dativo.pipeline.maintain",
@@ -112,18 +129,24 @@ _WHERE = {
     "Problem": "dativo.errors",
     "Receipt": "dativo.receipt",
     "RejectRun": "dativo.pipeline.rejects",
-    "ResolvedJob": "dativo.config.resolve",
     "Reset": "dativo.pipeline.states",
+    "ResolvedJob": "dativo.config.resolve",
     "RunDetail": "dativo.pipeline.run_names",
     "RunDiff": "dativo.pipeline.difference",
+    "RunOptions": "dativo.pipeline.fleet",
+    "SecretManager": "dativo.config.secrets",
+    "Secrets": "dativo.config.secrets",
     "Shown": "dativo.pipeline.tables",
+    "StartOptions": "dativo.pipeline.startup",
+    "Started": "dativo.pipeline.startup",
     "StreamOutline": "dativo.pipeline.explain",
     "StreamReceipt": "dativo.receipt",
     "TableRun": "dativo.pipeline.runs",
     "TableUpkeep": "dativo.pipeline.maintain",
     "Validation": "dativo.pipeline.validate",
-    "diff_runs": "dativo.pipeline.difference",
+    "Watch": "dativo.pipeline.fleet",
     "check": "dativo.pipeline.check",
+    "diff_runs": "dativo.pipeline.difference",
     "doctor": "dativo.pipeline.doctor",
     "explain": "dativo.pipeline.explain",
     "export": "dativo.pipeline.export",
@@ -141,10 +164,13 @@ _WHERE = {
     "preview": "dativo.pipeline.preview",
     "rebuild_state": "dativo.pipeline.states",
     "reset_state": "dativo.pipeline.states",
+    "run_jobs": "dativo.pipeline.fleet",
+    "secret_manager": "dativo.secret_managers.choice",
     "show_rejects": "dativo.pipeline.rejects",
     "show_run": "dativo.pipeline.run_names",
     "show_state": "dativo.pipeline.states",
     "show_table": "dativo.pipeline.tables",
+    "startup": "dativo.pipeline.startup",
     "sync": "dativo.pipeline.run",
     "validate": "dativo.pipeline.validate",
 }

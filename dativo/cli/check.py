@@ -34,8 +34,8 @@ def check(
     """
     from dativo import check as examine
     from dativo import find_jobs, load_job
+    from dativo import secret_manager as chosen
     from dativo.cli.masking import remember
-    from dativo.secret_managers.choice import secret_manager as chosen
 
     if (job is None) == (config is None):
         raise typer.BadParameter("give a job, or --config with its file")

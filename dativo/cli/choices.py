@@ -24,6 +24,12 @@ SecretManagerConfig = Annotated[
     str | None,
     typer.Option("--secret-manager-config", help="Settings of the secret manager: a file, or JSON itself."),
 ]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, help="How many jobs run at a time; they share one budget.")]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Begin no job after one that failed or is not valid.")]
+Atomic = Annotated[
+    bool, typer.Option("--atomic", help="Jobs that share catalog and branch become visible together, or not at all.")
+]
+KeepBranch = Annotated[bool, typer.Option("--keep-branch", help="Leave the branch of a run that was not published.")]
 Progress = Annotated[
     Literal["auto", "bar", "log", "json", "none"], typer.Option("--progress", help="How progress is shown.")
 ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dativo import ResolvedJob
+    from dativo import ResolvedJob, Secrets
 
-_jobs: list[ResolvedJob] = []
+_jobs: list[ResolvedJob | Secrets] = []
 
 
-def remember(job: ResolvedJob) -> None:
-    """From now on the secrets of this job are masked as well as those of the environment."""
-    _jobs.append(job)
+def remember(known: ResolvedJob | Secrets) -> None:
+    """From now on the secrets of this job or tenant are masked as well as those of the environment."""
+    _jobs.append(known)
 
 
 def forget() -> None:

@@ -8,7 +8,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from dativo.cli.choices import AsJson, LogFormat, Progress, command
+from dativo.cli.choices import (
+    AsJson,
+    Atomic,
+    FailFast,
+    Jobs,
+    KeepBranch,
+    LogFormat,
+    Progress,
+    SecretManager,
+    SecretManagerConfig,
+    SecretsDir,
+    command,
+)
 
 app = command()
 
@@ -21,15 +33,13 @@ def run(
     mode: Annotated[
         Literal["self_hosted", "cloud"] | None, typer.Option("--mode", help="Where the run is; self_hosted by default.")
     ] = None,
-    secrets_dir: Annotated[
-        Path | None, typer.Option("--secrets-dir", help="Folder of secrets; no connector of this version reads one.")
-    ] = None,
-    secret_manager: Annotated[
-        str | None, typer.Option("--secret-manager", help="Where secrets come from: env.")
-    ] = None,
-    secret_manager_config: Annotated[
-        str | None, typer.Option("--secret-manager-config", help="Settings of the secret manager.")
-    ] = None,
+    secrets_dir: SecretsDir = None,
+    secret_manager: SecretManager = None,
+    secret_manager_config: SecretManagerConfig = None,
+    jobs: Jobs = 1,
+    fail_fast: FailFast = False,
+    atomic: Atomic = False,
+    keep_branch: KeepBranch = False,
     progress: Progress = "auto",
     log_format: LogFormat = "auto",
     as_json: AsJson = False,
@@ -38,33 +48,21 @@ def run(
 
     Exit code 0: all succeeded; 1: some did, or rows broke a contract; 2: none did.
     """
+    from dativo import RunOptions, StartOptions
+    from dativo import secret_manager as chosen
     from dativo.cli.running import Wishes, run_files
 
-    files = _files(config, job_dir)
-    warnings = _secret_settings(secret_manager, secrets_dir, secret_manager_config)
     wishes = Wishes(
-        mode=mode,
-        tenant=tenant_id,
-        one_tenant=job_dir is not None,
+        options=RunOptions(at_once=jobs, fail_fast=fail_fast, atomic=atomic, keep_branch=keep_branch),
+        start=StartOptions(mode=mode, tenant=tenant_id, one_tenant=job_dir is not None, fail_fast=fail_fast),
+        manager=chosen(name=secret_manager, config=secret_manager_config, folder=secrets_dir),
+        steps=job_dir is not None,
+        runner_retries=True,
         progress=progress,
         json_logs=log_format == "json" or (log_format == "auto" and not sys.stderr.isatty()),
         as_json=as_json,
     )
-    raise typer.Exit(run_files(files, wishes, warnings))
-
-
-def _secret_settings(manager: str | None, folder: Path | None, settings: str | None) -> list[str]:
-    """What is to be told of the settings of secrets; UnsupportedError for a manager that is not built."""
-    from dativo.errors import UnsupportedError
-
-    if (manager or "env").lower() not in ("env", "environment"):
-        raise UnsupportedError(
-            f"the secret manager '{manager}' is not built yet",
-            hint="leave it out: secrets come from the environment",
-        )
-    if folder is None and settings is None:
-        return []
-    return ["secrets come from the environment in this version; --secrets-dir and its settings do nothing yet"]
+    raise typer.Exit(run_files(_files(config, job_dir), wishes))
 
 
 def _files(config: Path | None, job_dir: Path | None) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dativo import Receipt, ResolvedJob, StreamReceipt
@@ -37,20 +38,26 @@ def opening(job: ResolvedJob, full_refresh: bool) -> None:
         say(f"  note  does nothing yet in this version: {', '.join(job.unbuilt)}")
 
 
-def results(receipts: list[Receipt], console: Console, *, errors: bool) -> None:
+def results(
+    receipts: list[Receipt], console: Console, *, errors: bool, without: Sequence[tuple[str, str]] = ()
+) -> None:
     """One table of all streams; then, a stream at a time, what was found wrong and where to see more.
 
-    With `errors` what kept a stream from being loaded is told on standard error, where no log has told it yet.
+    With `errors` what kept a stream from being loaded is told on standard error, where no log has told it yet. `without`
+    are the jobs that came to no receipt, each with the reason in a word or two.
     """
     streams = [(r, s) for r in receipts for s in r.streams]
     if not streams:
         return
     wide = console.width >= WIDE
+    jobs = len(receipts) + len(without) > 1
     numbers = ["extracted", "loaded", "rejected", "deduplicated"]
     numbers += ["files", "bytes", "seconds", "rows/s", "peak memory"] if wide else ["seconds", "rows/s"]
-    made = table("stream", "", *numbers, *(["snapshot"] if wide else []), right=numbers)
+    made = table(*(["job"] if jobs else []), "stream", "", *numbers, *(["snapshot"] if wide else []), right=numbers)
     for receipt, stream in streams:
-        made.add_row(*_row(receipt, stream, wide))
+        made.add_row(*([receipt.job] if jobs else []), *_row(receipt, stream, wide))
+    for name, reason in without:
+        made.add_row(name, reason, "✗")
     console.print()
     console.print(made)
     for receipt, stream in streams:

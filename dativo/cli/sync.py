@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from dativo.cli.choices import AsJson, LogFormat, Mode, Progress, command
+from dativo.cli.choices import (
+    AsJson,
+    Atomic,
+    FailFast,
+    Jobs,
+    KeepBranch,
+    LogFormat,
+    Mode,
+    Progress,
+    SecretManager,
+    SecretManagerConfig,
+    SecretsDir,
+    command,
+)
 
 app = command()
 
@@ -25,7 +38,14 @@ def sync(
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Read everything again and replace the table's rows.")
     ] = False,
+    at_once: Jobs = 1,
+    fail_fast: FailFast = False,
+    atomic: Atomic = False,
+    keep_branch: KeepBranch = False,
     mode: Mode = None,
+    secrets_dir: SecretsDir = None,
+    secret_manager: SecretManager = None,
+    secret_manager_config: SecretManagerConfig = None,
     progress: Progress = "auto",
     log_format: LogFormat = "none",
     as_json: AsJson = False,
@@ -35,14 +55,22 @@ def sync(
     Without a job, the jobs of jobs/demo/ run. Exit code 0: all done; 1: done, but rows broke a contract, or some jobs
     failed; 2: not done.
     """
-    from dativo import find_jobs
+    from dativo import RunOptions, StartOptions, find_jobs
+    from dativo import secret_manager as chosen
     from dativo.cli.running import Wishes, run_files
 
     wishes = Wishes(
-        streams=tuple(s.strip() for s in (streams or "").split(",") if s.strip()),
-        limit=limit,
-        full_refresh=full_refresh,
-        mode=mode,
+        options=RunOptions(
+            streams=tuple(s.strip() for s in (streams or "").split(",") if s.strip()),
+            limit=limit,
+            full_refresh=full_refresh,
+            at_once=at_once,
+            fail_fast=fail_fast,
+            atomic=atomic,
+            keep_branch=keep_branch,
+        ),
+        start=StartOptions(mode=mode, fail_fast=fail_fast),
+        manager=chosen(name=secret_manager, config=secret_manager_config, folder=secrets_dir),
         progress=progress,
         json_logs=log_format == "json",
         as_json=as_json,

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from dativo import DativoError, Listener, Problem, ResolvedJob
-from dativo.cli.console import err, plural, say, show_problems
+from dativo.cli.console import cell, err, plural, say
+from dativo.cli.masking import remember
+from dativo.errors import listed
 from dativo.observe.listener import Several, Silence
 from dativo.observe.logs import JsonLog
-from dativo.observe.progress import BarProgress, LineProgress
+from dativo.observe.progress import BarProgress, Bars, LineProgress
 
-
-class Interruptions(Silence):
-    """Remembers whether the person asked a run to stop."""
-
-    def __init__(self) -> None:
-        self.heard = False
-
-    def event(self, event_type: str, **fields: Any) -> None:
-        self.heard = self.heard or event_type == "interrupting"
+if TYPE_CHECKING:
+    from dativo import Secrets
 
 
 class Reading(Silence):
@@ -39,44 +34,81 @@ class Reading(Silence):
         say(f"  reads {plural(fields['files'], 'file')}{unchanged}, {cursor}")
 
 
-class Teller:
-    """Tells problems and errors in the way that was chosen, and makes the listeners of runs."""
+class Retrying(Silence):
+    """Tells that a job is about to be tried again."""
 
-    def __init__(self, *, json_logs: bool, progress: str) -> None:
+    def __init__(self, job: ResolvedJob) -> None:
+        self._job = job.name
+
+    def event(self, event_type: str, **fields: Any) -> None:
+        if event_type == "retry_delay":
+            which = f"{fields['retry']} of {fields['max_retries']}"
+            reason = cell(fields["reason"], 300)
+            say(f"{self._job}: failed: {reason}\n{self._job}: retry {which} in {fields['delay_seconds']:g} s")
+
+
+class Teller:
+    """Tells problems and errors in the way that was chosen, and makes the listeners of runs.
+
+    With `steps` the steps of the start are told too, and not only what is wrong with them.
+    """
+
+    def __init__(self, *, json_logs: bool, progress: str, steps: bool = False) -> None:
         self._log = JsonLog(None, sys.stderr) if json_logs else None
         self._progress = progress
-        self._bar: BarProgress | None = None
-        self.interruptions = Interruptions()
+        self._steps = steps
+        self._bars: Bars | None = None
+        self._missing: set[str] = set()
 
     @property
     def in_sentences(self) -> bool:
         return self._log is None
 
-    def problems(self, problems: Iterable[Problem]) -> None:
-        """Mistakes and warnings of the configuration."""
-        if self._log is None:
-            show_problems(problems)
-            return
-        for problem in problems:
-            kind = "job_validation_error" if problem.severity == "error" else "config_warning"
-            message = f"{problem.field}: {problem.message}" if problem.field else problem.message
-            self._log.event(kind, error=message, place=str(problem.mark or ""), hint=problem.hint)
+    # -- the start ----------------------------------------------------------------------------------------------------
 
-    def warning(self, event_type: str, text: str) -> None:
+    def knows(self, tenant: str, secrets: Iterable[Secrets]) -> None:
+        found = list(secrets)
+        for one in found:
+            remember(one)
+        if self._log is not None:
+            self._log = JsonLog(None, sys.stderr, tenant=tenant, secrets=found)
+
+    def step(self, event_type: str, **fields: Any) -> None:
+        if not self._steps:
+            return
+        if self._log is not None:
+            self._log.event(event_type, **fields)
+        elif event_type in _STEPS:
+            say(_STEPS[event_type](fields))
+
+    def problem(self, event_type: str, problem: Problem, **fields: Any) -> None:
+        """A mistake or a warning, of the configuration or of what the jobs need."""
+        if event_type == "env_validation_warning":
+            if not self._steps:
+                return  # the job that misses it tells it when it is to run
+            self._missing.add(problem.message)
+        if event_type == "infrastructure_warning" and not self._steps and problem.code in _TOLD_BY_THE_RUN:
+            return
         if self._log is None:
-            say(f"warning: {text}")
-        else:
-            self._log.event(event_type, error=text)
+            say(problem.render())
+            return
+        message = f"{problem.field}: {problem.message}" if problem.field else problem.message
+        self._log.event(event_type, error=message, place=str(problem.mark or ""), hint=problem.hint, **fields)
+
+    # -- the jobs -----------------------------------------------------------------------------------------------------
 
     def error(self, job: ResolvedJob, error: DativoError) -> None:
         """Why a job did not run."""
-        if self._log is None:
+        problems = error.problems()
+        if self._log is not None:
+            log = JsonLog(job, sys.stderr)
+            for problem in problems:
+                log.event("job_error", error=problem.message, place=str(problem.mark or ""), hint=problem.hint)
+            log.event("job_finished", exit_code=error.exit_code)
+        elif self._missing.issuperset(p.message for p in problems):
+            say(f"error: {job.name} cannot run: {'; '.join(dict.fromkeys(p.message for p in problems))} (see above)")
+        else:
             say(error.render())
-            return
-        log = JsonLog(job, sys.stderr)
-        for problem in error.problems():
-            log.event("job_error", error=problem.message, place=str(problem.mark or ""), hint=problem.hint)
-        log.event("job_finished", exit_code=error.exit_code)
 
     def interrupted(self) -> None:
         if self._log is None:
@@ -84,24 +116,38 @@ class Teller:
         else:
             self._log.event("interrupted")
 
-    def close(self) -> None:
-        """Leaves the terminal as it was, however a run ended."""
-        if self._bar is not None:
-            self._bar.close()
-
-    def listener(self, job: ResolvedJob, *, opening: bool) -> Listener:
-        """What hears of a job's run; with `opening` it goes on from the opening lines."""
-        listeners: list[Listener] = [self.interruptions]
+    def listener(self, job: ResolvedJob, *, opening: bool, several: bool) -> tuple[Listener, BarProgress | None]:
+        """What hears of a job's run, and its bar, which is to be closed. With `opening` it follows the opening lines."""
+        listeners: list[Listener] = []
         if opening:
             listeners.append(Reading())
         if self._log is not None:
             listeners.append(JsonLog(job, sys.stderr))
+        else:
+            listeners.append(Retrying(job))
         progress = self._progress
         if progress == "auto":
             progress = "bar" if sys.stderr.isatty() and self._log is None else "none"
+        name = job.name if several else ""
+        bar = None
         if progress == "bar":
-            self._bar = BarProgress(err())
-            listeners.append(self._bar)
+            self._bars = self._bars or Bars(err())
+            bar = BarProgress(self._bars, name)
+            listeners.append(bar)
         elif progress in ("log", "json"):
-            listeners.append(LineProgress(sys.stderr, as_json=progress == "json"))
-        return Several(*listeners)
+            listeners.append(LineProgress(sys.stderr, as_json=progress == "json", job=name))
+        return Several(*listeners), bar
+
+
+# What a run of one job finds out at once and by itself, and tells as an error.
+_TOLD_BY_THE_RUN = ("local", "source", "unsupported", "target", "config")
+
+_STEPS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "jobs_loaded": lambda f: f"{plural(len(f['jobs']), 'job')}: {listed(f['jobs'], 12)}",
+    "tenant_inferred": lambda f: f"  tenant          {f['tenant_id']}",
+    "tenant_override": lambda f: f"  tenant          {f['tenant_id']} (--tenant-id)",
+    "secrets_loaded": lambda f: f"  secrets         {listed(f['secrets'], 12) or 'none'} ({f['manager']})",
+    "env_validated": lambda f: "  environment     every variable that is used is set",
+    "infra_validated": lambda f: f"  infrastructure  all that is needed answers ({f['seconds']:.2f} s)",
+    "state_initialized": lambda f: f"  state           {', '.join(f['folders'])}",
+}

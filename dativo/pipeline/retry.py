@@ -23,12 +23,15 @@ from dativo.errors import (
 from dativo.observe.listener import Listener
 from dativo.pipeline.run import exit_code, worst
 from dativo.receipt import Receipt
+from dativo.state.lock import JobIsRunning
 
 RETRIES = 3
 FIRST_DELAY = 5.0
 # What another try ends with, too: the same configuration meets the same data.
 LASTING = tuple(e.code for e in (ConfigError, UnsupportedError, ContractError, SchemaChangeRefused, Interrupted))
 _ENDED = ("interrupted", "refused")
+# A stream that is published with others failed with them.
+_AGAIN = ("failed", "withheld")
 
 Attempt = Callable[[Sequence[str] | None], Receipt]
 Wait = Callable[[float], None]
@@ -134,8 +137,9 @@ def _try(attempt: Attempt, names: Sequence[str] | None, again: bool) -> tuple[Re
     try:
         return attempt(names), None
     except DativoError as error:
-        # What is raised before a stream is read comes from the configuration, unless the catalog did not answer.
-        if not again or not isinstance(error, TargetError) or error.code in LASTING:
+        # What is raised before a stream is read comes from the configuration, but for a catalog that does not answer
+        # and for another run of the same job.
+        if not again or not isinstance(error, TargetError | JobIsRunning) or error.code in LASTING:
             raise
         return None, error
 
@@ -149,7 +153,7 @@ def _announce(listener: Listener, rule: Policy, turn: int, code: int, texts: Seq
 
 
 def _failed(receipt: Receipt) -> list[str]:
-    return [s.stream for s in receipt.streams if s.status == "failed"]
+    return [s.stream for s in receipt.streams if s.status in _AGAIN]
 
 
 def _may_pass(receipt: Receipt | None, error: DativoError | None) -> bool:

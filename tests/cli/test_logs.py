@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from dativo.observe.logs import JsonLog
-from dativo.observe.progress import BarProgress
+from dativo.observe.progress import BarProgress, Bars
 from dativo.sources.protocol import Meter
 from tests.cli.conftest import Answer, Dativo, people
 from tests.project import Project
@@ -63,15 +63,17 @@ def test_mistakes_of_the_configuration_are_lines_of_the_log_too(project: Project
     people(project, tarqet={"write_mode": "append"})
     project.write("jobs/acme/broken.yaml", "tenant_id: [acme\n")
     found = records(dativo("run", "--job-dir", "jobs", code=2))
-    assert {r["level"] for r in found} == {"ERROR"} and {r["event_type"] for r in found} == {"job_validation_error"}
-    assert {r["place"].split(":")[0] for r in found} == {"jobs/acme/people.yaml", "jobs/acme/broken.yaml"}
+    told = {r["place"].split(":")[0]: (r["level"], r["event_type"]) for r in found if r.get("place")}
+    assert told["jobs/acme/people.yaml"] == ("ERROR", "job_validation_error")
+    assert told["jobs/acme/broken.yaml"] == ("ERROR", "jobs_load_error")
+    assert found[-1]["event_type"] == "jobs_load_error" and "no valid job" in found[-1]["message"]
 
 
 def test_a_job_that_is_refused_is_a_line_of_the_log(project: Project, dativo: Dativo) -> None:
-    people(project, target={"publish": "branch"})
+    people(project, target={"write_mode": "scd2"})
     found = records(dativo("run", "--config", "jobs/acme/people.yaml", "--secrets-dir", "x", code=2))
     assert [r["event_type"] for r in found] == ["secrets_warning", "job_error", "job_finished"]
-    assert "publish: branch is not built yet" in found[1]["message"] and found[2]["exit_code"] == 2
+    assert "'scd2' is not built yet" in found[1]["message"] and found[2]["exit_code"] == 2
 
 
 def test_a_failure_is_told_once_and_only_in_the_log(project: Project, dativo: Dativo) -> None:
@@ -135,7 +137,7 @@ def test_a_bar_is_gone_when_the_run_ends(project: Project, dativo: Dativo) -> No
 @pytest.mark.parametrize("phase", ["loading", "committing"])
 def test_a_bar_gives_the_terminal_back_at_once_when_the_run_is_to_stop(phase: str) -> None:
     out = io.StringIO()
-    bar = BarProgress(Console(file=out, force_terminal=True, width=100))
+    bar = BarProgress(Bars(Console(file=out, force_terminal=True, width=100)))
     bar.phase("people", phase, Meter(total_bytes=100))
     assert out.getvalue().count("\x1b[?25l") == 1
     bar.event("interrupting")

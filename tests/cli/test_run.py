@@ -82,12 +82,6 @@ def test_a_folder_with_jobs_of_two_tenants_is_refused(project: Project, dativo: 
     dativo("run", "--job-dir", "jobs/other", "--tenant-id", "other")
 
 
-def test_settings_of_secrets_that_do_nothing_yet_are_told(project: Project, dativo: Dativo) -> None:
-    quiet(project)
-    options = ("--secret-manager", "env", "--secrets-dir", "secrets", "--log-format", "none")
-    assert "--secrets-dir" in dativo("run", "--config", "jobs/acme/people.yaml", *options).err
-
-
 def test_cloud_mode_refuses_paths_that_leave_the_project(project: Project, dativo: Dativo) -> None:
     quiet(project)
     project.job("people", source={"files": [{"path": "/etc/passwd"}]})

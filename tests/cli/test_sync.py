@@ -285,10 +285,11 @@ def test_json_tells_why_a_job_did_not_run_at_all(project: Project, dativo: Dativ
 
 
 def test_blocks_that_do_nothing_yet_are_told_once_a_run(project: Project, dativo: Dativo) -> None:
-    good(project, retry_config={"max_retries": 2}, catalog={"type": "file", "connection": {"path": "lineage.json"}})
+    catalog = {"type": "file", "connection": {"path": "lineage.json"}}
+    good(project, plugins={"sandbox": {"enabled": True}}, catalog=catalog)
     answer = dativo("sync", "people")
     told = [line for line in (answer.err + answer.out).splitlines() if "does nothing yet" in line]
-    assert len(told) == 1 and "catalog" in told[0] and "retry_config" in told[0]
+    assert len(told) == 1 and "catalog" in told[0] and "plugins" in told[0]
 
 
 def test_names_and_values_of_the_data_move_nothing_on_the_terminal(project: Project, dativo: Dativo) -> None:

@@ -267,12 +267,12 @@ def _writable(name: str, path: Path, label: str, origin: str) -> dict[str, Any]:
     if path.exists():
         ok = path.is_file() and os.access(path, os.R_OK | os.W_OK)
         return finding(name, ok, label if ok else f"{path} cannot be written", "" if ok else f"check it\n{origin}",
-                       code="" if ok else "permission")  # fmt: skip
+                       code="" if ok else "local")  # fmt: skip
     there = next(p for p in path.parents if p.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         reason = "is no folder" if not there.is_dir() else "may not be written"
         return finding(name, False, f"{path.parent} cannot be made: {there} {reason}",
-                       f"check its permissions, or choose another place\n{origin}", code="permission")  # fmt: skip
+                       f"check its permissions, or choose another place\n{origin}", code="local")  # fmt: skip
     return finding(name, True, label)
 
 
