@@ -11,6 +11,7 @@ import pytest
 
 from tests.project import Project
 from tests.readers.spark import spark_rows
+from tests.services.fixtures import Lakehouse
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -76,19 +77,20 @@ def test_the_embedded_catalogs_table_is_read_alike(project: Project) -> None:
     assert ("id", "bigint", "the key") in comment
 
 
-def test_nessies_table_on_an_object_store_is_read_alike(project: Project, lakehouse: Any) -> None:
-    target = {"connection": lakehouse.connection(), "branch": "spark"}
-    loaded_twice(project, target)
+def test_nessies_table_on_an_object_store_is_read_alike(project: Project, lakehouse: Lakehouse) -> None:
     store = lakehouse.store
+    keys = {"access_key_id": store.access_key, "secret_access_key": store.secret_key}
+    connection = {"nessie": lakehouse.nessie.uri, "s3": {"endpoint": store.endpoint, **keys}}
+    loaded_twice(project, {"connection": connection, "branch": "spark"})
     catalog = {
         "type": "rest",
-        "uri": f"{lakehouse.iceberg}/spark",
+        "uri": f"{lakehouse.nessie.iceberg}/spark",
         "io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
         "s3.endpoint": store.endpoint,
         "s3.path-style-access": "true",
         "s3.access-key-id": store.access_key,
         "s3.secret-access-key": store.secret_key,
-        "client.region": "us-east-1",
+        "client.region": store.region,
     }
     table = "lake.default.people"
     rows, [(files,)] = spark_rows({"lake": catalog}, SELECT.format(table=table), f"SELECT count(*) FROM {table}.files")
