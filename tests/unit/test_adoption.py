@@ -45,7 +45,7 @@ from pyiceberg.types import (
     TimestampType,
 )
 
-from dativo import show_state
+from dativo import DativoError, diff_runs, show_state, show_table
 from dativo.pipeline.explain import explain
 from tests.project import Project
 
@@ -346,8 +346,6 @@ def test_rows_deleted_on_read_are_not_there(job: Project, others: list[str]) -> 
 
 
 def test_a_row_deleted_on_read_is_a_difference_between_two_snapshots(job: Project) -> None:
-    from dativo import diff_runs
-
     filled(job)
     delete_by_position(job, 0)
     found = diff_runs("previous", "latest", job=job.load())
@@ -363,6 +361,24 @@ def test_a_replacing_run_replaces_rows_under_deletes_too(job: Project) -> None:
     delete_by_position(job, 1)
     assert job.sync().loaded == 3
     assert ids(job) == [1, 2, 3]
+
+
+def test_rows_deleted_by_value_are_told(job: Project) -> None:
+    table = filled(job)
+    file = f"{table.location()}/data/by-value.parquet".removeprefix("file://")
+    values = pa.schema([pa.field("id", pa.int64(), True, {b"PARQUET:field_id": b"4"})])
+    pq.write_table(pa.table({"id": [1]}, schema=values), file)
+    deletes = DataFile.from_args(
+        content=DataFileContent.EQUALITY_DELETES, file_path=f"file://{file}", file_format=FileFormat.PARQUET,
+        partition=Record(), record_count=1, file_size_in_bytes=os.path.getsize(file), equality_ids=[4],
+    )  # fmt: skip
+    _commit_deletes(table, deletes, 0)
+    receipt = job.sync()
+    assert receipt.exit_code == 2 and "deleted by value (equality deletes" in receipt.streams[0].error
+    with pytest.raises(DativoError, match="deleted by value"):
+        show_table(job.load())
+    with pytest.raises(DativoError, match="cannot be read"):
+        diff_runs("previous", "latest", job=job.load())
 
 
 # -- what cannot be adopted --------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from dativo.contract.evolve import changes
 from dativo.errors import TargetError
 from dativo.targets.iceberg import travel
 from dativo.targets.iceberg.catalog import open_catalog, settings, sqlite_file
+from dativo.targets.iceberg.deletes import refuse_equality_deletes
 from dativo.targets.iceberg.failure import first_line
 from dativo.targets.iceberg.memory import RUN, decode_state, run_key
 from dativo.targets.iceberg.partitions import check_partitioning
@@ -132,6 +133,10 @@ class IcebergReader:
         raise TargetError(f"the table {'.'.join(self.identifier)} does not keep the snapshot {number} any more")
 
     def _scan(self, table: Table) -> pl.LazyFrame:
+        try:
+            refuse_equality_deletes(table)
+        except OSError as error:
+            raise TargetError(f"the table {'.'.join(table.name())} cannot be read: {first_line(error)}") from error
         return pl.scan_iceberg(table, storage_options=self._storage(table))
 
     def _storage(self, table: Table) -> dict[str, str] | None:

@@ -23,6 +23,7 @@ from dativo.state.cursor import Cursor
 from dativo.targets.iceberg.audit import added, audit
 from dativo.targets.iceberg.catalog import CatalogSettings, open_catalog, settings
 from dativo.targets.iceberg.commit import commit, ensure_namespace, load
+from dativo.targets.iceberg.deletes import refuse_equality_deletes
 from dativo.targets.iceberg.failure import translated
 from dativo.targets.iceberg.files import FileWriter
 from dativo.targets.iceberg.memory import DamagedState, decode_state, encode_state, other_loaders, run_key, state_key
@@ -162,6 +163,8 @@ class IcebergTarget:
         table = self.table
         if table is None or table.current_snapshot() is None:
             return None
+        with _failures(f"reading the table {self.name}"):
+            refuse_equality_deletes(table)
         scan = pl.scan_iceberg(table, storage_options=storage_options(table.location(), table.io.properties))
         have = {c.name: c for c in table_columns(table.schema())}
         return scan.select(restored(f, have.get(f.name)) for f in columns)
