@@ -1,4 +1,4 @@
-"""The sources that the conformance suite is run over: one entry each, a function that writes a small table as a file.
+"""The sources that the conformance suite is run over: one entry each, a function that makes a small table's file.
 
 A further source joins by one entry in SOURCES.
 """
@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -17,10 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 import zstandard
 
+from dativo import connectors
+from dativo.config.connection_fields import STORES
 from dativo.sources.protocol import Extract, Meter, Source
 from tests.project import Project
+from tests.store_folder import StoreFolder
 
 # The contract of the table that every source is asked for: a column of each kind that all of them can hold.
 FIELDS: list[dict[str, Any]] = [
@@ -83,39 +88,45 @@ def jsonl_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
     return "".join(f"{{{line}}}\n" for line in lines)
 
 
-def _csv(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    path.write_text(csv_text(rows, columns), encoding="utf-8")
+def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+    return csv_text(rows, columns).encode()
 
 
-def _csv_gz(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    path.write_bytes(gzip.compress(csv_text(rows, columns).encode()))
+def _csv_gz(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+    return gzip.compress(csv_text(rows, columns).encode())
 
 
-def _csv_utf16(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    path.write_bytes(csv_text(rows, columns, ";").encode("utf-16"))
+def _csv_utf16(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+    return csv_text(rows, columns, ";").encode("utf-16")
 
 
-def _jsonl(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    path.write_text(jsonl_text(rows, columns), encoding="utf-8")
+def _jsonl(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+    return jsonl_text(rows, columns).encode()
 
 
-def _jsonl_zst(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    path.write_bytes(zstandard.compress(jsonl_text(rows, columns).encode()))
+def _jsonl_zst(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+    return zstandard.compress(jsonl_text(rows, columns).encode())
 
 
-def _parquet(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+def _parquet(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
     schema = {c: DTYPES.get(c, pl.String()) for c in columns}
-    pl.DataFrame([{c: row.get(c) for c in columns} for row in rows], schema=schema).write_parquet(path)
+    return _as_parquet(pl.DataFrame([{c: row.get(c) for c in columns} for row in rows], schema=schema))
 
 
-def _parquet_text(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+def _parquet_text(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
     schema = dict.fromkeys(columns, pl.String())
-    pl.DataFrame([{c: text(row.get(c)) for c in columns} for row in rows], schema=schema).write_parquet(path)
+    return _as_parquet(pl.DataFrame([{c: text(row.get(c)) for c in columns} for row in rows], schema=schema))
+
+
+def _as_parquet(frame: pl.DataFrame) -> bytes:
+    out = io.BytesIO()
+    frame.write_parquet(out)
+    return out.getvalue()
 
 
 @dataclass(frozen=True)
 class SourceKind:
-    """A source: its connector, how its files are named and written, and the options that it needs for them.
+    """A source: its connector, how its files are named and made, and the options that it needs for them.
 
     `named` tells that a file without rows still names its columns.
     """
@@ -123,12 +134,17 @@ class SourceKind:
     name: str
     connector: str
     suffix: str
-    write: Callable[[Path, Sequence[Row], Sequence[str]], None]
+    content: Callable[[Sequence[Row], Sequence[str]], bytes]
     options: dict[str, Any] = field(default_factory=dict)
     named: bool = True
 
+    @property
+    def stored(self) -> bool:
+        """Whether its files lie in an object store."""
+        return self.connector in STORES
 
-SOURCES = [
+
+FILES = [
     SourceKind("csv", "csv", "csv", _csv),
     SourceKind("csv-gzip", "csv", "csv.gz", _csv_gz),
     SourceKind("csv-utf16-semicolon", "csv", "csv", _csv_utf16, {"delimiter": ";"}),
@@ -137,14 +153,28 @@ SOURCES = [
     SourceKind("parquet", "parquet", "parquet", _parquet),
     SourceKind("parquet-of-text", "parquet", "parquet", _parquet_text),
 ]
+STORED = [
+    SourceKind("s3-csv", "s3", "csv", _csv),
+    SourceKind("minio-csv-gzip", "minio", "csv.gz", _csv_gz),
+    SourceKind("s3-jsonl", "s3", "jsonl", _jsonl, named=False),
+    SourceKind("s3-parquet", "s3", "parquet", _parquet),
+    SourceKind("azure-csv", "azure_blob", "csv", _csv),
+    SourceKind("azure-jsonl-zstd", "azure_blob", "ndjson.zst", _jsonl_zst, named=False),
+    SourceKind("azure-parquet", "azure_blob", "parquet", _parquet),
+]
+SOURCES = [
+    *(pytest.param(kind, id=kind.name) for kind in FILES),
+    *(pytest.param(kind, id=kind.name, marks=pytest.mark.server) for kind in STORED),
+]
 
 
 class Bench:
-    """A project whose job reads files of one kind."""
+    """A project whose job reads files of one kind, which lie in `data/`: on the disk, or in a bucket of the test's own."""
 
-    def __init__(self, project: Project, kind: SourceKind) -> None:
+    def __init__(self, project: Project, kind: SourceKind, folder: StoreFolder | None) -> None:
         self.project = project
         self.kind = kind
+        self.folder = folder
         project.asset(FIELDS)
         self.job()
 
@@ -154,23 +184,54 @@ class Bench:
             "files": [{"path": f"data/{p}"} for p in paths or (f"*.{self.kind.suffix}",)],
             "engine": {"type": "native", "options": {**self.kind.options, **(options or {})}},
         }
+        if self.folder is not None:
+            source["connection"] = self.folder.connection
         if incremental:
             source["incremental"] = {"strategy": "file_modified_time"}
         connector = f"connectors/sources/{self.kind.connector}.yaml"
         self.project.job(source_connector_path=connector, source=source, **more)
 
-    def file(self, stem: str) -> Path:
-        return self.project.root / "data" / f"{stem}.{self.kind.suffix}"
+    def name(self, stem: str) -> str:
+        return f"{stem}.{self.kind.suffix}"
 
-    def write(self, stem: str, rows: Sequence[Row] = ROWS, columns: Sequence[str] | None = None) -> Path:
-        """A file of the kind in `data/`."""
-        path = self.file(stem)
-        self.kind.write(path, rows, list(columns or DTYPES))
-        return path
+    def path(self, stem: str) -> Path:
+        return self.project.root / "data" / self.name(stem)
+
+    def write(self, stem: str, rows: Sequence[Row] = ROWS, columns: Sequence[str] | None = None) -> str:
+        """A file of the kind in `data/`; gives its name."""
+        return self.put(stem, self.kind.content(rows, list(columns or DTYPES)))
+
+    def put(self, stem: str, content: bytes) -> str:
+        """A file with any content."""
+        if self.folder is None:
+            self.path(stem).write_bytes(content)
+        else:
+            self.folder.put(f"data/{self.name(stem)}", content)
+        return self.name(stem)
+
+    def make_folder(self, stem: str) -> None:
+        """A folder that is called like a file."""
+        if self.folder is None:
+            self.path(stem).mkdir()
+        else:
+            self.folder.put(f"data/{self.name(stem)}/inside", b"")
+
+    def remove(self, stem: str) -> None:
+        if self.folder is None:
+            self.path(stem).unlink()
+        else:
+            self.folder.remove(f"data/{self.name(stem)}")
+
+    def size(self, stem: str) -> int:
+        return self.path(stem).stat().st_size if self.folder is None else self.folder.size(f"data/{self.name(stem)}")
+
+    def later(self, stem: str, seconds: float = 5) -> None:
+        """Moves a file's time on; in a store every object that is written is later than those before."""
+        if self.folder is None:
+            status = self.path(stem).stat()
+            os.utime(self.path(stem), ns=(status.st_atime_ns, status.st_mtime_ns + int(seconds * 1e9)))
 
     def source(self) -> Source:
-        from dativo import connectors
-
         return connectors.source(self.project.load())
 
     def read(self, since: Any = None, meter: Meter | None = None, **options: Any) -> Extract:
