@@ -15,7 +15,6 @@ from urllib.parse import quote, unquote
 from pyiceberg.exceptions import (
     BadRequestError,
     ForbiddenError,
-    NoSuchNamespaceError,
     NoSuchTableError,
     ServerError,
     ServiceUnavailableError,
@@ -104,7 +103,7 @@ class NessieCatalog(PatientRestCatalog):
             return bool(super().namespace_exists(namespace))
         except BadRequestError as error:
             if self.reference(self.branch) is None:
-                raise NoSuchNamespaceError(f"there is no branch '{self.branch}'") from error
+                return False
             raise
 
     # -- references -------------------------------------------------------------------------------------------------
