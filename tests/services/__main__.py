@@ -1,65 +1,86 @@
-"""`just services up|down|status|logs`: the servers of the tests, kept running to look at and to try things on.
+"""`just services up|down|status|logs [NAME…]`: the servers of the tests, kept running to try things on.
 
 Tests start servers of their own; these have fixed ports and keep their data in `.services/data/`.
 """
 
 from __future__ import annotations
 
-import os
-import signal
+import subprocess
 import sys
-from pathlib import Path
+import time
 
-from tests.services import rest_catalog
-from tests.services.java import ROOT
-
-PORT = 19181
-FOLDER = ROOT / "data" / "rest-catalog"
-PID = FOLDER / "pid"
+from tests.services.standing import SERVERS, USUAL, Standing
 
 
-def _running() -> int | None:
-    """The number of the process that `up` started, if it is still that one."""
-    try:
-        number = int(PID.read_text())
-        command = Path(f"/proc/{number}/cmdline")
-        os.kill(number, 0)
-    except (OSError, ValueError):
-        return None
-    return number if not command.exists() or b"RESTCatalogServer" in command.read_bytes() else None
+def up(names: list[str]) -> int:
+    chosen = names or list(USUAL)
+    wanted = [name for server in chosen for name in (*SERVERS[server].needs, server)]
+    failed = 0
+    for name in dict.fromkeys(wanted):
+        server, begin = SERVERS[name], time.monotonic()
+        try:
+            began = server.up()
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            print(f"{name:<13} not started: {_reason(error)}", file=sys.stderr)
+            failed = 1
+            continue
+        print(f"{name:<13} {'started' if began else 'runs already'} ({time.monotonic() - begin:.1f} s)")
+        _use(server)
+    return failed
 
 
-def up() -> None:
-    if _running() is None:
-        process = rest_catalog.start(FOLDER, PORT)
-        PID.write_text(str(process.pid))
-    status()
+def _reason(error: Exception) -> str:
+    """The error, and what a program that failed has written."""
+    return f"{error}\n{getattr(error, 'stderr', None) or ''}".strip()
 
 
-def down() -> None:
-    number = _running()
-    if number is not None:
-        os.kill(number, signal.SIGTERM)
-        PID.unlink(missing_ok=True)
-    print("rest-catalog  stopped")
+def down(names: list[str]) -> int:
+    # Those that need others first.
+    for name in reversed(names or list(SERVERS)):
+        stopped = SERVERS[name].down()
+        if stopped or names:
+            print(f"{name:<13} {'stopped' if stopped else 'does not run'}")
+    return 0
 
 
-def status() -> None:
-    number = _running()
-    state = f"process {number}, http://127.0.0.1:{PORT}" if number is not None else "not running"
-    print(f"rest-catalog  {state}")
-    if number is not None:
-        print(f'  use it:  target: {{catalog: {{type: rest, uri: "http://127.0.0.1:{PORT}"}}}}')
+def status(names: list[str]) -> int:
+    for name in names or list(SERVERS):
+        server = SERVERS[name]
+        number = server.number()
+        print(f"{name:<13} {'not running' if number is None else f'process {number}, 127.0.0.1:{server.port}'}")
+        if number is not None:
+            _use(server)
+    return 0
 
 
-def logs() -> None:
-    log = FOLDER / "server.log"
-    print(log.read_text() if log.exists() else "no log yet")
+def _use(server: Standing) -> None:
+    if server.hint:
+        print(f"    # {server.hint}")
+    for name, value in server.environment(server.port).items():
+        print(f"    export {name}='{value}'")
+
+
+def logs(names: list[str]) -> int:
+    for name in names or list(SERVERS):
+        log = SERVERS[name].log
+        if log.exists():
+            print(f"==> {log}\n{log.read_text(errors='replace')}")
+        elif names:
+            print(f"{name}: no log yet")
+    return 0
+
+
+COMMANDS = {"up": up, "down": down, "status": status, "logs": logs}
+
+
+def main(command: str = "status", *names: str) -> int:
+    unknown = [name for name in names if name not in SERVERS]
+    if command not in COMMANDS or unknown:
+        what = f"server '{unknown[0]}'" if command in COMMANDS else f"command '{command}'"
+        print(f"unknown {what}: {'|'.join(COMMANDS)} [{'|'.join(SERVERS)}]…", file=sys.stderr)
+        return 2
+    return COMMANDS[command](list(names))
 
 
 if __name__ == "__main__":
-    commands = {"up": up, "down": down, "status": status, "logs": logs}
-    chosen = sys.argv[1] if len(sys.argv) > 1 else "status"
-    if chosen not in commands:
-        sys.exit(f"unknown command '{chosen}': up, down, status or logs")
-    commands[chosen]()
+    sys.exit(main(*sys.argv[1:]))

@@ -73,14 +73,15 @@ class Minio:
         return sorted(info.path.removeprefix(f"{bucket}/") for info in found if info.type == fs.FileType.File)
 
 
-def recipe(folder: Path, port: int) -> Recipe:
+def recipe(folder: Path, port: int, *, console: int | None = None) -> Recipe:
+    """`console`: the port of the pages for people, which are not served without one."""
     owner = Minio(port)
     return Recipe(
         name="minio",
         folder=folder,
         command=[
             str(program()), "server", str(folder / "objects"),
-            "--address", f"127.0.0.1:{port}", "--console-address", f"127.0.0.1:{free_port()}",
+            "--address", f"127.0.0.1:{port}", "--console-address", f"127.0.0.1:{console or free_port()}",
             "--certs-dir", str(folder / "certs"),
         ],
         ready=lambda: answers(f"{owner.endpoint}/minio/health/cluster"),
@@ -88,9 +89,9 @@ def recipe(folder: Path, port: int) -> Recipe:
             "MINIO_ROOT_USER": owner.access_key,
             "MINIO_ROOT_PASSWORD": owner.secret_key,
             "MINIO_REGION": owner.region,
-            # Nothing is asked of the internet, and no console is served.
+            # Nothing is asked of the internet.
             "MINIO_UPDATE": "off",
-            "MINIO_BROWSER": "off",
+            "MINIO_BROWSER": "on" if console else "off",
         },
     )  # fmt: skip
 

@@ -99,6 +99,8 @@ class Recipe:
     stop_seconds: float = 5
     data: Path | None = None
     """Its working directory, where that is not `folder`; one outside of `folder` is removed when the server ends."""
+    run: Path | None = None
+    """Where the file with its number is, if not in `folder`."""
 
     @property
     def log(self) -> Path:
@@ -107,7 +109,7 @@ class Recipe:
     @property
     def pid(self) -> Path:
         """The file with the number of its process, which is that of its process group too; only while it runs."""
-        return self.folder / f"{self.name}.pid"
+        return (self.run or self.folder) / f"{self.name}.pid"
 
 
 class Server:

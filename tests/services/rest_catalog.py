@@ -8,20 +8,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import socket
-import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.services.java import ROOT, java
+from tests.services.java import java
+from tests.services.process import Recipe, answers, free_port, running
+from tests.services.programs import CENTRAL, ROOT
 
 LIST = Path(__file__).with_name("rest_catalog.jars")
-CENTRAL = os.environ.get("MAVEN_CENTRAL", "https://repo1.maven.org/maven2")
-PATIENCE = 90.0
 
 
 def jars() -> Path:
@@ -50,55 +47,27 @@ def _fetch(place: str, digest: str, folder: Path) -> None:
     (folder / place.rsplit("/", 1)[1]).write_bytes(content)
 
 
-def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """The server's process, once it answers; its catalog, warehouse and log are in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "CATALOG_CATALOG__IMPL": "org.apache.iceberg.jdbc.JdbcCatalog",
-        "CATALOG_URI": f"jdbc:sqlite:{folder}/rest.db",
-        "CATALOG_JDBC_SCHEMA__VERSION": "V1",
-        "CATALOG_WAREHOUSE": f"file://{folder}/warehouse",
-        "CATALOG_REST_PORT": str(port),
-    }
-    command = [
-        java(),
-        "-Xmx256m",
-        "-XX:+UseSerialGC",
-        "-cp",
-        f"{jars()}/*",
-        "org.apache.iceberg.rest.RESTCatalogServer",
-    ]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, **settings}
-        )
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end and process.poll() is None:
-        if answers(port):
-            return process
-        time.sleep(0.1)
-    process.kill()
-    raise AssertionError(f"the REST catalog did not start:\n{(folder / 'server.log').read_text()}")
-
-
-def answers(port: int) -> bool:
-    """Whether a REST catalog answers on a port of this machine."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/config", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
+def recipe(folder: Path, port: int) -> Recipe:
+    return Recipe(
+        name="rest-catalog",
+        folder=folder,
+        command=[
+            java(), "-Xmx256m", "-XX:+UseSerialGC", "-cp", f"{jars()}/*", "org.apache.iceberg.rest.RESTCatalogServer",
+        ],
+        ready=lambda: answers(f"http://127.0.0.1:{port}/v1/config"),
+        environment={
+            "CATALOG_CATALOG__IMPL": "org.apache.iceberg.jdbc.JdbcCatalog",
+            "CATALOG_URI": f"jdbc:sqlite:{folder}/rest.db",
+            "CATALOG_JDBC_SCHEMA__VERSION": "V1",
+            "CATALOG_WAREHOUSE": f"file://{folder}/warehouse",
+            "CATALOG_REST_PORT": str(port),
+        },
+    )  # fmt: skip
 
 
 @contextmanager
 def rest_catalog(folder: Path) -> Iterator[str]:
-    """The URI of a server of the caller's own on a free port; it is stopped at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = start(folder, port)
-    try:
+    """The URI of a server of the caller's own; it is stopped at the end."""
+    port = free_port()
+    with running(recipe(folder, port)):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
