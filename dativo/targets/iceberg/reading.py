@@ -124,7 +124,18 @@ class IcebergReader:
 
     @cached_property
     def _moments(self) -> list[travel.Moment]:
-        return [] if self.table is None else travel.moments(self.table)
+        if self.table is None:
+            return []
+        if self.settings.nessie is None:
+            return travel.moments(self.table)
+        from dativo.targets.iceberg import branch_log
+        from dativo.targets.iceberg.nessie import NessieCatalog
+
+        assert isinstance(self.catalog, NessieCatalog)
+        try:
+            return branch_log.moments(self.catalog, self.table, self.identifier)
+        except Exception as error:
+            raise TargetError(f"the log of {'.'.join(self.identifier)} cannot be read: {first_line(error)}") from error
 
     def _moment(self, number: int) -> travel.Moment:
         for moment in self._moments:

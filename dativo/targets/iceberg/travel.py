@@ -24,17 +24,21 @@ from dativo.targets.reading import FileCount, TableColumn, TableSnapshot, Versio
 
 @dataclass(slots=True, frozen=True)
 class Moment:
-    """A snapshot in the table's metadata as it can be read; `current` where it is that metadata's own newest one."""
+    """A snapshot in a table's metadata as it can be read.
+
+    `newest` where it is that metadata's own newest one, `current` where it is what readers of the table see today.
+    """
 
     table: Table
     snapshot: Snapshot
+    newest: bool
     current: bool
 
     @property
     def schema(self) -> Schema:
         """The columns at the time; of the newest snapshot those of now, which may have changed without a snapshot."""
         number = self.snapshot.schema_id
-        return self.table.schema() if self.current or number is None else self.table.schemas()[number]
+        return self.table.schema() if self.newest or number is None else self.table.schemas()[number]
 
     def tasks(self) -> dict[tuple[str, ...], FileScanTask]:
         """The data files by their path and those of the deletes that apply to them."""
@@ -46,7 +50,7 @@ def moments(table: Table) -> list[Moment]:
     """The snapshots that the table's metadata lists, the newest first."""
     newest = table.metadata.current_snapshot_id
     listed = sorted(table.metadata.snapshots, key=lambda s: (s.sequence_number or 0, s.timestamp_ms), reverse=True)
-    return [Moment(table, s, s.snapshot_id == newest) for s in listed]
+    return [Moment(table, s, s.snapshot_id == newest, s.snapshot_id == newest) for s in listed]
 
 
 def versions(
