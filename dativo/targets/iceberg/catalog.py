@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from dativo.config.resolve import ResolvedJob
-from dativo.errors import TargetError, UnsupportedError
+from dativo.errors import DativoError, TargetError, UnsupportedError
 from dativo.state.store import state_root
 from dativo.targets.iceberg.failure import translated
 from dativo.targets.iceberg.storage import bucket_uri, store_properties
@@ -252,6 +252,8 @@ def open_catalog(chosen: CatalogSettings) -> Catalog:
 
                 return PatientRestCatalog(NAME, **chosen.properties)
             return _sql_catalog(chosen.properties)
+        except DativoError:
+            raise
         except Exception as error:  # noqa: BLE001 - raised below in dativo's words
             doubt = error
             # Another run makes the catalog's tables at the same moment.
@@ -269,7 +271,22 @@ def _sql_catalog(properties: dict[str, str]) -> Catalog:
         return SqliteCatalog(NAME, database, **properties)  # type: ignore[abstract]
     from pyiceberg.catalog.sql import SqlCatalog
 
-    return SqlCatalog(NAME, **properties)
+    try:
+        return SqlCatalog(NAME, **{**properties, "uri": _with_patience(properties["uri"])})
+    except ModuleNotFoundError as error:
+        raise UnsupportedError(
+            f"the catalog's database needs the package '{error.name}'",
+            hint="for Postgres: pip install 'dativo[postgres]'; for others the driver that SQLAlchemy names",
+            field="target.catalog.uri",
+        ) from None
+
+
+def _with_patience(uri: str) -> str:
+    """The address of a Postgres catalog with limits to the waiting for it, which its driver does not have itself."""
+    if not uri.startswith("postgresql+psycopg") or "connect_timeout" in uri:
+        return uri
+    limits = "connect_timeout=10&tcp_user_timeout=60000&options=-c%20statement_timeout%3D60000"
+    return f"{uri}{'&' if '?' in uri else '?'}{limits}"
 
 
 def is_local(location: str) -> bool:

@@ -101,7 +101,7 @@ class NessieCatalog(PatientRestCatalog):
     def namespace_exists(self, namespace: str | Identifier) -> bool:
         try:
             return bool(super().namespace_exists(namespace))
-        except BadRequestError as error:
+        except BadRequestError:
             if self.reference(self.branch) is None:
                 return False
             raise
