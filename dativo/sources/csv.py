@@ -17,7 +17,7 @@ from dativo.sources.csv_block import BlockFormat, Parsed, read_block, record_end
 from dativo.sources.csv_header import Header, read_header
 from dativo.sources.csv_record import Dialect
 from dativo.sources.files import list_files
-from dativo.sources.input import InputFile, Listing, each
+from dativo.sources.input import InputFile, Listing, each, enough
 from dativo.sources.options import DEFAULT_NULLS, CsvOptions, csv_options
 from dativo.sources.protocol import PROVENANCE, TEXT, Extract, Meter, SourceColumn
 from dativo.sources.selection import select, settled
@@ -63,7 +63,7 @@ class CsvSource:
         full: bool = False,
     ) -> Extract:
         selection = select(self.listing(self.job, stream), self.job, since, full=full)
-        opened = self.opened(selection.files, stream)
+        opened = self.opened(enough(selection.files, limit), stream)
         columns = tuple(dict.fromkeys(c for o in opened for c in o.header.columns))
         meter.total_bytes = sum(o.file.size for o in opened)
         counts = {c: sum(c in o.header.columns for o in opened) for c in columns}

@@ -67,6 +67,9 @@ class LocalFile:
 
         return pl.scan_parquet(self.path, glob=False, hive_partitioning=False)
 
+    def on_the_way(self, error: BaseException) -> None:
+        """Nothing: what lies between a disk and its reader is told as the file's own."""
+
 
 class OpenLocalFile:
     """A file that is open until nothing reads it any more."""

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from dativo.config.resolve import ResolvedJob, StreamConfig
+from dativo.errors import DativoError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,7 +22,9 @@ T = TypeVar("T")
 F = TypeVar("F", bound="InputFile")
 
 # How many files of a store are looked at at once.
-_AT_ONCE = 8
+_AT_ONCE = 16
+# How many files are looked at for few rows: nearly every file has some.
+_FEW = 16
 _BUFFER = 1 << 20
 
 
@@ -98,6 +101,10 @@ class InputFile(Protocol):
         """The file's rows where it is a Parquet file; Polars' errors come when they are asked for."""
         ...
 
+    def on_the_way(self, error: BaseException) -> DativoError | None:
+        """What an error of Polars means that is about the way to the file, None where it is about its content."""
+        ...
+
 
 # Lists the files of one of a job's streams.
 Listing = Callable[[ResolvedJob, StreamConfig], Sequence[InputFile]]
@@ -137,6 +144,13 @@ class SeekableFile(io.RawIOBase):
 def seekable(file: OpenFile) -> io.BufferedReader:
     """An open file as a stream that can be sought through, read in larger parts than are asked for."""
     return io.BufferedReader(SeekableFile(file), _BUFFER)
+
+
+def enough(files: Sequence[F], limit: int | None) -> Sequence[F]:
+    """The first of the files, as many as so many rows may need, where looking at all of them would be many requests."""
+    if limit is None or all(f.local for f in files):
+        return files
+    return files[: max(limit, _FEW)]
 
 
 def each(files: Sequence[F], work: Callable[[F], T]) -> list[T]:

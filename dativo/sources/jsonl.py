@@ -20,7 +20,7 @@ from dativo.sources.blocks import TextFile, scan
 from dativo.sources.column_names import left_out, usable
 from dativo.sources.csv_block import Parsed
 from dativo.sources.files import list_files
-from dativo.sources.input import InputFile, Listing, each
+from dativo.sources.input import InputFile, Listing, each, enough
 from dativo.sources.jsonl_block import LineFormat, read_lines
 from dativo.sources.jsonl_keys import LateKeys, Looked, look
 from dativo.sources.options import JsonlOptions, jsonl_options
@@ -59,7 +59,7 @@ class JsonlSource:
     ) -> Extract:
         selection = select(self.listing(self.job, stream), self.job, since, full=full)
         whole = self.job.validation_mode == "warn" and limit is None
-        looked = self.looked(selection.files, whole=whole)
+        looked = self.looked(enough(selection.files, limit), whole=whole)
         notes = [*selection.notes, *(n for n in map(_no_lines, looked) if n)]
         columns = _columns(looked, [f.source_name for f in stream.asset.fields], notes)
         meter.total_bytes = sum(one.file.size for one in looked)

@@ -19,7 +19,7 @@ from dativo.contract.text import TextRules
 from dativo.errors import SourceError
 from dativo.sources.column_names import left_out
 from dativo.sources.files import list_files
-from dativo.sources.input import Listing, each
+from dativo.sources.input import Listing, each, enough
 from dativo.sources.options import parquet_options
 from dativo.sources.parquet_file import Footer, read_footer
 from dativo.sources.parquet_schema import united
@@ -57,16 +57,16 @@ class ParquetSource:
         full: bool = False,
     ) -> Extract:
         selection = select(self.listing(self.job, stream), self.job, since, full=full)
-        footers = each(selection.files, read_footer)
+        footers = each(enough(selection.files, limit), read_footer)
         schema = _schema(footers, stream)
         columns = [n for n in schema if n not in PROVENANCE]
-        meter.total_bytes = sum(f.size for f in selection.files)
+        meter.total_bytes = sum(f.file.size for f in footers)
         options = self.options
         return Extract(
             frame=_frame(footers, schema, meter, limit),
             encoding="typed",
             columns=tuple(SourceColumn(c, sum(c in f.dtypes for f in footers)) for c in columns),
-            files=tuple(f.name for f in selection.files),
+            files=tuple(f.file.name for f in footers),
             rules=TextRules(
                 nulls=tuple(options.null_values or ()),
                 date_formats=tuple(options.date_formats or ()),

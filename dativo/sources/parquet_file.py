@@ -56,7 +56,7 @@ class Footer:
                 meter.bytes = before + (self.file.size * read // total if total else self.file.size)
                 yield frame
         except _FOREIGN as error:
-            raise _damaged(self.file, str(error)) from None
+            raise self.file.on_the_way(error) or _damaged(self.file, str(error)) from None
         if limit is None and read != total:
             raise _damaged(self.file, f"its footer tells of {total} rows, and there are {read}")
 
@@ -86,7 +86,7 @@ def read_footer(file: InputFile) -> Footer:
     try:
         dtypes: dict[str, pl.DataType] = dict(file.scan().collect_schema())
     except _FOREIGN as error:
-        raise _no_parquet(file, error) from None
+        raise file.on_the_way(error) or _no_parquet(file, error) from None
     uuids = _uuids(file) if any(isinstance(d, pl.Binary) for d in dtypes.values()) else frozenset()
     unusable = tuple(n for n in dtypes if not usable(n))
     return Footer(file, {n: d for n, d in dtypes.items() if n not in unusable}, uuids, unusable)

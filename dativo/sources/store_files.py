@@ -12,7 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dativo.errors import SourceError
+from dativo.errors import DativoError, SourceError
+from dativo.stores.failure import translated
 from dativo.stores.store import Changed, NoSuchObject, ObjectStore, StoredObject
 
 if TYPE_CHECKING:
@@ -107,6 +108,13 @@ class StoreFile:
 
         options = self.store.polars_options()
         return pl.scan_parquet(self.identity, storage_options=options, glob=False, hive_partitioning=False)
+
+    def on_the_way(self, error: BaseException) -> DativoError | None:
+        if not isinstance(error, Exception) or "object-store error" not in str(error):
+            return None
+        if isinstance(error, FileNotFoundError):
+            return self.gone()
+        return translated(error, self.store.connection, "read", self.found.key)
 
     def gone(self) -> SourceError:
         return SourceError(f"'{self.identity}' went away while it was read; nothing was committed", hint="run again")

@@ -119,12 +119,33 @@ _REFUSALS = (
         _ENDPOINT,
         "look at the store and at the network between, and run again",
     ),
+    Refusal(
+        ("SlowDown", "SlowDownRead", "ServerBusy", "ServiceUnavailable", "503 Service Unavailable"),
+        "the store has too much to do, and said so each time it was asked",
+        _ENDPOINT,
+        "run again later, or with fewer runs at once",
+    ),
+    Refusal(
+        (
+            "request or response body error",
+            "error decoding response body",
+            "connection closed before message completed",
+        ),
+        "the store's answer broke off, each time it was asked for",
+        _ENDPOINT,
+        "look at the store and at the network between, and run again",
+    ),
 )
 
 
 def is_missing(error: Exception) -> bool:
     """Whether a store answered that it has no object of this key, and does not lack the whole bucket."""
     return isinstance(error, FileNotFoundError) and _refusal(str(error)) is None
+
+
+def recognised(text: str) -> bool:
+    """Whether there are words for what a store answered."""
+    return _refusal(text) is not None
 
 
 def translated(error: Exception, connection: Connection, done: str, key: str) -> StoreError:
