@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 
 from dativo.config.decode import Problems
 from dativo.config.resolve import ResolvedJob, StreamConfig
-from dativo.errors import UnsupportedError
+from dativo.errors import DativoError, UnsupportedError
 from dativo.receipt import StreamReceipt
 from dativo.sources.protocol import Source
 from dativo.targets.protocol import Publisher, Target
@@ -28,8 +28,8 @@ class Adapter(NamedTuple):
     `options` is the function that checks a source's options, `reader` looks at a target's tables, `unbuilt` is the
     function that tells what of a target's settings this version cannot carry out, `keeper` is for the tables' upkeep,
     `forget` is the function that empties a table's memory of a job, `publisher` the one that gives what publishes tables
-    together, if anything does, `check` tells what stands between a job and the target, `formats` are those of a target's
-    files.
+    together, if anything does, `check` tells what stands between a job and the target, `explain` puts a failure into the
+    words of the job's settings, `formats` are those of a target's files.
     """
 
     adapter: str
@@ -41,6 +41,7 @@ class Adapter(NamedTuple):
     forget: str | None = None
     publisher: str | None = None
     check: str | None = None
+    explain: str | None = None
     formats: tuple[str, ...] = ("parquet", "iceberg")
 
 
@@ -78,6 +79,7 @@ TARGETS = {
         forget="dativo.targets.iceberg.forget:forget",
         publisher="dativo.targets.iceberg.branch:publisher",
         check="dativo.targets.iceberg.check:check",
+        explain="dativo.targets.iceberg.explain:explain",
     ),
     "s3": _objects("s3"),
     "minio": _objects("minio"),
@@ -125,6 +127,14 @@ def publisher(job: ResolvedJob) -> Publisher | None:
     if adapter.publisher is None:
         return None
     return cast("Publisher | None", _load(adapter._replace(adapter=adapter.publisher))(job))
+
+
+def explained(job: ResolvedJob, error: DativoError) -> DativoError:
+    """A failure of a run in the words of the job's settings, where the target knows which of them it comes from."""
+    adapter = _adapter(TARGETS, "target", job.target_type, job)
+    if adapter.explain is None:
+        return error
+    return cast(DativoError, _load(adapter._replace(adapter=adapter.explain))(job, error))
 
 
 def check_target(job: ResolvedJob) -> list[dict[str, Any]]:

@@ -206,6 +206,7 @@ class _Run:
 
     def failed(self, receipt: StreamReceipt, error: DativoError) -> StreamReceipt:
         status: Status = "refused" if isinstance(error, ContractError) else "failed"
+        error = connectors.explained(self.job, error)
         text = self.redactor.mask(error.render().removeprefix("error: "))
         return msgspec.structs.replace(receipt, status=status, error=text, error_code=error.code)
 

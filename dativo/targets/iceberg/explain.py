@@ -1,0 +1,94 @@
+"""A run's failure in the words of the job's settings: which of them the catalog or the store did not like, and where that
+setting came from. What is not about them stays as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+import msgspec
+
+from dativo.config.connection import Connection, Setting
+from dativo.config.resolve import ResolvedJob
+from dativo.errors import DativoError, TargetError
+from dativo.stores.failure import recognised
+from dativo.stores.failure import translated as store_failure
+from dativo.targets.iceberg.check import check
+
+DEFAULT_BRANCH = "target.connection.nessie.default_branch"
+_WAREHOUSE = re.compile(r"Warehouse '.*' is not known")
+# The request that the store refused, as Polars tells it, and the kind of refusal, as Arrow does.
+_REQUEST = re.compile(r"(?:PUT|GET|HEAD|POST|DELETE) https?://[^/\s]+/([^/?\s]+)/([^?\s]*)")
+_ARROW = re.compile(r"AWS Error ([A-Z_]+)")
+_ARROW_KINDS = {"NetworkConnection": "Connection refused", "RequestTimeout": "timed out"}
+
+
+def explain(job: ResolvedJob, error: DativoError) -> DativoError:
+    """The error, better told where that can be done; conflicts, unknown outcomes and refused schemas tell themselves."""
+    if error.field == DEFAULT_BRANCH:
+        return _catalog(job, error)
+    if type(error) is not TargetError or error.field:
+        return error
+    causes = list(_causes(error))
+    if any(_from_catalog(cause) for cause in causes):
+        return _warehouse(job, error) or _catalog(job, error)
+    text = "\n".join(str(cause) for cause in causes)
+    return _store(job, error, text) or error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What led to the error, the last first."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _from_catalog(cause: BaseException) -> bool:
+    """Whether a catalog refused, or could not be reached."""
+    from pyiceberg.exceptions import RESTError
+    from requests.exceptions import RequestException
+
+    return isinstance(cause, RESTError | RequestException)
+
+
+def _catalog(job: ResolvedJob, error: DativoError) -> DativoError:
+    """What a look at catalog and branch finds; the error itself when it finds nothing."""
+    wrong = next((found for found in check(job) if found["ok"] is False), None)
+    if wrong is None:
+        return error
+    return TargetError(f"{wrong['message']}; nothing was committed", hint=wrong["hint"])
+
+
+def _warehouse(job: ResolvedJob, error: TargetError) -> TargetError | None:
+    """What Nessie says of a warehouse that it does not know, with an error of its own as the status."""
+    if not _WAREHOUSE.search(error.message):
+        return None
+    return TargetError(
+        f"the catalog has no warehouse '{job.target.warehouse}'; nothing was committed",
+        hint=f"name a warehouse that the server knows, or leave it out\ntarget.warehouse ({job.mark('target.warehouse')})",
+    )
+
+
+def _store(job: ResolvedJob, error: TargetError, text: str) -> TargetError | None:
+    connection = job.connections.get("target")
+    kind = _ARROW.search(text)
+    if kind is not None:
+        name = "".join(word.capitalize() for word in kind[1].split("_"))
+        text = f"{text}\n{_ARROW_KINDS.get(name, name)}"
+    if connection is None or not ("object-store" in text or "https://" in text or kind) or not recognised(text):
+        return None
+    request = _REQUEST.search(text)
+    bucket, key = (unquote(request[1]), unquote(request[2])) if request else ("", "")
+    done = "read" if "GET http" in text or "HEAD http" in text else "written"
+    found = store_failure(Exception(text), _with_bucket(connection, bucket), done, key)
+    return TargetError(f"{found.message}; nothing was committed", hint=found.hint)
+
+
+def _with_bucket(connection: Connection, bucket: str) -> Connection:
+    """The connection with the bucket that was asked for, where the job names none of its own."""
+    if connection.given("bucket") or not bucket:
+        return connection
+    named = Setting(value=bucket, origin="the catalog, which says where a table is")
+    return msgspec.structs.replace(connection, settings={**connection.settings, "bucket": named})
