@@ -148,3 +148,36 @@ def test_wrong_arguments_are_refused(project: Project, dativo: Dativo, arguments
     people(project)
     answer = dativo("state", *arguments, code=2)
     assert answer.err or "Usage" in answer.out
+
+
+def test_a_reset_is_told_before_and_not_done_unasked(incremental: Project, dativo: Dativo) -> None:
+    before = path(incremental).read_bytes()
+    answer = dativo("state", "reset", "people", code=2)
+    assert (
+        "default.people: what run" in answer.err and "(1 entry)" in answer.err and str(path(incremental)) in answer.err
+    )
+    assert "recognised and not loaded again" in answer.err and "--yes does it" in answer.err
+    assert path(incremental).read_bytes() == before and shown(dativo)["streams"][0]["cursor"]
+    assert "unchanged" in dativo("sync", "people", "--json").out
+
+
+def test_after_a_reset_everything_is_read_again_and_nothing_doubled(incremental: Project, dativo: Dativo) -> None:
+    found = dativo("state", "reset", "people", "--yes", "--json").json()
+    assert found["streams"][0]["cursor"] == {} and found["streams"][0]["reset"] and found["file"] == "current"
+    assert "nothing is remembered" in dativo("state", "show", "people").out
+    stream = dativo("sync", "people", "--json").json()["jobs"][0]["streams"][0]
+    assert (stream["extracted"], stream["loaded"], stream["deduplicated"]) == (3, 0, 3)
+
+
+def test_there_is_nothing_to_reset_of_a_job_that_never_ran(project: Project, dativo: Dativo) -> None:
+    people(project)
+    assert "nothing is remembered of people" in dativo("state", "reset", "people").err
+    assert "no stream 'x'" in dativo("state", "reset", "people", "--stream", "x", code=2).err
+    assert not (project.root / ".local").exists()
+
+
+def test_variables_that_are_not_set_are_told_before_a_table_is_looked_at(project: Project, dativo: Dativo) -> None:
+    people(project, target={"catalog": {"type": "rest", "uri": "${NO_SUCH_CATALOG}"}})
+    for command in (("state", "show"), ("state", "reset"), ("show",), ("runs", "list")):
+        err = dativo(*command, "people", code=2).err
+        assert "Missing required environment variable: NO_SUCH_CATALOG" in err and "people.yaml" in err
