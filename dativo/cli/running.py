@@ -112,6 +112,8 @@ def _ending(ended: Ended) -> str:
     error = next((s.error for s in receipt.streams if s.error), "")
     if error:
         return f"✗ {ended.job.name}: {cell(error.splitlines()[0], 300)}"
+    if receipt.status == "unchanged":
+        return f"= {ended.job.name}: nothing new"
     return f"✓ {ended.job.name}: {plural(receipt.loaded, 'row')} loaded in {receipt.seconds:.2f} s"
 
 

@@ -11,6 +11,7 @@ from dativo.cli.console import cell, plural, say, size, table
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 WIDE = 132
 MOST_RULES = 12
@@ -49,26 +50,53 @@ def results(
     streams = [(r, s) for r in receipts for s in r.streams]
     if not streams:
         return
-    wide = console.width >= WIDE
-    jobs = len(receipts) + len(without) > 1
-    numbers = ["extracted", "loaded", "rejected", "deduplicated"]
-    numbers += ["files", "bytes", "seconds", "rows/s", "peak memory"] if wide else ["seconds", "rows/s"]
-    made = table(*(["job"] if jobs else []), "stream", "", *numbers, *(["snapshot"] if wide else []), right=numbers)
-    for receipt, stream in streams:
-        made.add_row(*([receipt.job] if jobs else []), *_row(receipt, stream, wide))
-    for name, reason in without:
-        made.add_row(name, reason, "✗")
+    several = len(receipts) + len(without) > 1
     console.print()
-    console.print(made)
+    console.print(_jobs(streams, without, console) if several else _streams(streams, console))
     for receipt, stream in streams:
-        _after(receipt, stream, console)
+        # Of several jobs only those that have something to tell are told of below the table.
+        if not several or stream.error or stream.warnings or stream.rules:
+            _after(receipt, stream, console)
         if stream.error and errors:
             say(f"error: {stream.error}")
 
 
+def _streams(streams: list[tuple[Receipt, StreamReceipt]], console: Console) -> Table:
+    """The table of one job's streams."""
+    wide = console.width >= WIDE
+    numbers = ["extracted", "loaded", "rejected", "deduplicated"]
+    numbers += ["files", "bytes", "seconds", "rows/s", "peak memory"] if wide else ["seconds", "rows/s"]
+    made = table("stream", "", *numbers, *(["snapshot"] if wide else []), right=numbers)
+    for receipt, stream in streams:
+        made.add_row(*_row(receipt, stream, wide))
+    return made
+
+
+def _jobs(streams: list[tuple[Receipt, StreamReceipt]], without: Sequence[tuple[str, str]], console: Console) -> Table:
+    """The table of several jobs, those that came to no receipt at its end. A stream is named where its job has several."""
+    wide = console.width >= WIDE
+    dropped = any(s.deduplicated for _, s in streams)
+    numbers = ["extracted", "loaded", "rejected", *(["deduplicated"] if dropped else [])]
+    numbers += ["files", "bytes", "seconds", "rows/s"] if wide else ["seconds"]
+    made = table("job", "", *numbers, *(["table", "snapshot"] if wide else []), right=numbers)
+    for receipt, stream in streams:
+        name = receipt.job if len(receipt.streams) == 1 else f"{receipt.job} · {stream.stream}"
+        counts = [stream.extracted, stream.loaded, stream.rejected, *([stream.deduplicated] if dropped else [])]
+        row = [name, _STATUS[stream.status], *(f"{c:,}" for c in counts)]
+        more = [f"{stream.files:,}", size(stream.bytes), f"{receipt.seconds:.2f}", _rate(receipt, stream)]
+        last = [*more, stream.table, str(stream.snapshot_id or "")]
+        made.add_row(*row, *(last if wide else [f"{receipt.seconds:.2f}"]))
+    for name, reason in without:
+        made.add_row(name, "✗", reason)
+    return made
+
+
+def _rate(receipt: Receipt, stream: StreamReceipt) -> str:
+    return f"{stream.extracted / receipt.seconds:,.0f}" if stream.extracted and receipt.seconds else ""
+
+
 def _row(receipt: Receipt, stream: StreamReceipt, wide: bool) -> list[str]:
-    seconds = receipt.seconds
-    rate = f"{stream.extracted / seconds:,.0f}" if stream.extracted and seconds else ""
+    seconds, rate = receipt.seconds, _rate(receipt, stream)
     counts = [f"{c:,}" for c in (stream.extracted, stream.loaded, stream.rejected, stream.deduplicated)]
     row = [stream.stream, _STATUS[stream.status], *counts]
     if not wide:

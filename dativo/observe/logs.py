@@ -21,6 +21,8 @@ _one_line = threading.Lock()
 
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
+# Modules that only pass on what others tell.
+_PASSING_ON = ("dativo.observe", "dativo.cli.telling")
 _ERRORS = ("_error", "_failed")
 _WARNINGS = ("_warning",)
 _MESSAGES = {
@@ -105,6 +107,6 @@ def _level(event_type: str) -> str:
 def _caller() -> FrameType:
     """The frame that told the event, listeners that only pass it on left out."""
     frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("dativo.observe"):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PASSING_ON):
         frame = frame.f_back
     return frame

@@ -22,6 +22,7 @@ from dativo.config.secrets import SecretManager, Secrets
 from dativo.errors import DativoError, Mark, Problem, StateError
 from dativo.pipeline.check import Finding, known_variables, source_findings, target_findings
 from dativo.pipeline.deadline import ask_all
+from dativo.pipeline.refuse import unbuilt
 from dativo.secret_managers.choice import secret_manager
 from dativo.secret_managers.required import missing_secrets
 from dativo.state.store import state_root
@@ -103,7 +104,9 @@ class _Startup:
         secrets = [self.resolver.library.secrets(t) for t in tenants]
         announcer = self.announcer
         announcer.knows(self.options.tenant or (tenants[0] if len(tenants) == 1 else ""), secrets)
-        announcer.step("startup_begin", files=len(files), mode=self.options.mode, secret_manager=self.manager.name)
+        announcer.step(
+            "startup_begin", files=len(files), mode=self.options.mode or "self_hosted", secret_manager=self.manager.name
+        )
         for problem in unreadable:
             announcer.problem("jobs_load_error", problem)
         announcer.step("jobs_loaded", jobs=[r.path.stem for r in read if r.node is not None])
@@ -208,7 +211,7 @@ class _Startup:
         """Asks what the jobs need, what several of them need once, all at a time."""
         questions: dict[bytes, Callable[[], list[Finding]]] = {}
         users: dict[bytes, list[ResolvedJob]] = {}
-        for job in (j for j in jobs if not j.missing):
+        for job in (j for j in jobs if not j.missing and not any(unbuilt(j))):
             for key, question in (
                 (_source_key(job), lambda job=job: source_findings(job, deep=False)),
                 (_target_key(job), lambda job=job: target_findings(job)),

@@ -15,6 +15,7 @@ from dativo.config.connection_fields import endpoint_url
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import DativoError, nearest
 from dativo.targets.iceberg.catalog import CatalogSettings, is_local, local_path, settings, sqlite_file
+from dativo.targets.iceberg.failure import translated
 from dativo.targets.reach import Unreachable, ask, clock, finding, knock_at, unreachable
 
 Found = Iterator[dict[str, Any]]
@@ -104,8 +105,7 @@ def _branch(job: ResolvedJob, chosen: CatalogSettings, bearer: dict[str, str]) -
     try:
         answer = ask(f"{nessie.api}/trees/{quote(nessie.branch, safe='')}", bearer)
         if answer.status_code == 200:
-            kind = (answer.json().get("reference") or {}).get("type")
-            if kind == "TAG":
+            if (_json(answer).get("reference") or {}).get("type") == "TAG":
                 yield finding("branch", False, f"'{nessie.branch}' is a tag", "name a branch\n" + _branch_origin(job),
                               code="branch")  # fmt: skip
             else:
@@ -116,7 +116,7 @@ def _branch(job: ResolvedJob, chosen: CatalogSettings, bearer: dict[str, str]) -
     except Unreachable as error:
         yield unreachable("branch", error, origin=_branch_origin(job))
         return
-    names = [r["name"] for r in known.json().get("references", [])] if known.status_code == 200 else []
+    names = [str(r.get("name")) for r in _json(known).get("references", [])]
     if answer.status_code in (401, 403):
         hint = f"token: {connection.origin('token')}"
         yield finding("branch", False, f"the branch '{nessie.branch}' may not be read", hint, code="credentials")
@@ -135,6 +135,15 @@ def _branch(job: ResolvedJob, chosen: CatalogSettings, bearer: dict[str, str]) -
         yield finding("branch", True, f"{nessie.branch} will be made from {nessie.default_branch}{meant}")
 
 
+def _json(answer: Any) -> dict[str, Any]:
+    """The map that a server answered with; empty where it answered something else."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _branch_origin(job: ResolvedJob) -> str:
     if job.target.branch:
         return f"target.branch ({job.mark('target.branch')})"
@@ -146,31 +155,43 @@ def _branch_origin(job: ResolvedJob) -> str:
 
 def _namespaces(job: ResolvedJob, chosen: CatalogSettings, what: str, origin: str) -> Found:
     """Whether the catalog opens, and lets the job look into its namespaces."""
-    from pyiceberg.exceptions import ForbiddenError, RESTError, UnauthorizedError
-
-    from dativo.targets.iceberg.catalog import open_catalog
-
     name = what.lower()
     namespaces = list(dict.fromkeys(s.namespace for s in job.streams))
-    current = ""
+    refused = None
     try:
-        catalog = open_catalog(chosen)
-        for current in namespaces:
-            catalog.namespace_exists(current)
-    except (ForbiddenError, UnauthorizedError):
-        hint = f"allow it to make, read and change tables there, or set another domain in the contract\n{origin}"
-        yield finding("namespace", False, f"the catalog does not let this user into the namespace '{current}'", hint,
-                      code="permission")  # fmt: skip
-        return
+        refused = _closed(chosen, namespaces)
     except DativoError as error:
         found = _error(name, error)
         yield {**found, "hint": "\n".join(t for t in (found["hint"], origin) if t)}
         return
-    except (RESTError, OSError) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        yield finding(name, False, f"the catalog does not answer: {text}", origin, code="server", retryable=True)
+    if refused is not None:
+        hint = f"allow it to make, read and change tables there, or set another domain in the contract\n{origin}"
+        yield finding("namespace", False, f"the catalog does not let this user into the namespace '{refused}'", hint,
+                      code="permission")  # fmt: skip
         return
     yield finding(name, True, f"{chosen.label} answers; namespace {', '.join(namespaces)}")
+
+
+def _closed(chosen: CatalogSettings, namespaces: list[str]) -> str | None:
+    """The first namespace that the catalog does not let the job look into; None when there is none.
+
+    Raises TargetError when the catalog does not answer as it should.
+    """
+    from pyiceberg.exceptions import ForbiddenError, NoSuchNamespaceError, UnauthorizedError
+
+    from dativo.targets.iceberg.catalog import open_catalog
+
+    catalog = open_catalog(chosen)
+    for namespace in namespaces:
+        try:
+            catalog.namespace_exists(namespace)
+        except NoSuchNamespaceError:
+            continue  # its branch is not there yet
+        except (ForbiddenError, UnauthorizedError):
+            return namespace
+        except Exception as error:
+            raise translated(error, f"asking the {chosen.label} for the namespace '{namespace}'") from error
+    return None
 
 
 def _sql(job: ResolvedJob, chosen: CatalogSettings) -> Found:
