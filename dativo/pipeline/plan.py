@@ -6,6 +6,7 @@ Nothing is read here but headers; the plan runs when its frames are collected or
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import msgspec
 
 from dativo.config.asset import Field
 from dativo.config.partition import INGEST_DATE
+from dativo.config.job import Source
 from dativo.config.privacy import Treatment
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import ConfigError, Problem, UnsupportedError
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from dativo.sources.protocol import Extract
 
 DUPLICATE = "__dativo_duplicate"
+_OPENS = re.compile(r"password|token|secret|key", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -157,12 +160,18 @@ def plan_hash(job: ResolvedJob, stream: StreamConfig, today: str) -> str:
         job.validation_mode,
         job.write_mode,
         job.source_type,
-        job.source,
+        _without_secrets(job.source),
         stream.privacy,
         job.file.classification_overrides,
         today if by_date else "",
     ]
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:32]
+
+
+def _without_secrets(source: Source) -> Source:
+    """A source's settings without those that only open it: a password that was changed changes no row."""
+    kept = {k: v for k, v in source.connection.items() if not _OPENS.search(k)}
+    return msgspec.structs.replace(source, connection=kept, credentials={})
 
 
 def privacy_key(job: ResolvedJob, chosen: Mapping[str, Treatment]) -> str | None:
