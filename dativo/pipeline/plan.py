@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dativo.config.asset import Field
-from dativo.config.partition import INGEST_DATE
 from dativo.config.job import Source
+from dativo.config.partition import INGEST_DATE
 from dativo.config.privacy import Treatment
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import ConfigError, Problem, UnsupportedError
