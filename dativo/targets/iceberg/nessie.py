@@ -59,6 +59,12 @@ class NessieCatalog(PatientRestCatalog):
     """
 
     def __init__(self, name: str, *, api: str, branch: str, default_branch: str = "main", **properties: str) -> None:
+        if not NAME.fullmatch(branch):
+            raise TargetError(
+                f"'{branch}' cannot name a branch of Nessie",
+                field="target.branch",
+                hint="set target.branch to a letter with letters, digits and ./_- after it",
+            )
         super().__init__(name, **properties)
         # What the server thinks its address is need not be the one that it is reached by.
         self.uri = properties["uri"]
@@ -148,12 +154,6 @@ class NessieCatalog(PatientRestCatalog):
                 "from",
                 field="target.connection.nessie.default_branch",
                 hint="name the server's default branch there",
-            )
-        if not NAME.fullmatch(self.branch):
-            raise TargetError(
-                f"'{self.branch}' cannot name a branch of Nessie",
-                field="target.branch",
-                hint="begin with a letter; letters, digits and ./_- follow",
             )
         return self.make_branch(self.branch, start)
 
