@@ -31,7 +31,7 @@ test-quick *arguments:
 soak rounds="500":
     DATIVO_KILLS={{ rounds }} pytest tests/faults/test_kill.py -s
 
-# The servers of the tests, kept running to try things on: `just services up|down|status|logs`. Tests start their own.
+# Servers to try things on: `just services up|down|status|logs [NAME…]`; docs/development/services.md. Tests start their own.
 services *arguments:
     python -m tests.services {{ arguments }}
 

@@ -21,6 +21,7 @@ SHIPPED = ("dev", "justfile", "jobs", "assets", "connectors", "registry", "data/
 EXEMPT = {
     "./dev test": "this very test is part of it",
     "./dev lint": "a step of its own in continuous integration",
+    "./dev services": "starts servers on fixed ports, and tests of its own do so",
     "./dev build": "a step of its own in continuous integration",
     "pip install": "installs from a registry",
     "python -m pip install": "installs from a registry",

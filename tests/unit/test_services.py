@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pytest
+import yaml
 from pyiceberg.catalog import Catalog, load_catalog
 
+from tests.services import standing
+from tests.services.__main__ import main
+from tests.services.accounts import data_folder, servant
 from tests.services.azurite import Azurite
 from tests.services.fixtures import Lakehouse
 from tests.services.mariadb import MariaDb
@@ -23,6 +30,7 @@ from tests.services.minio import Minio
 from tests.services.nessie import nessie
 from tests.services.postgres import Postgres
 from tests.services.process import Recipe, answers, free_port, listens, running
+from tests.services.standing import SERVERS, USUAL
 from tests.services.toxiproxy import toxiproxy
 
 ROOT = Path(__file__).parents[2]
@@ -137,6 +145,62 @@ def test_workers_share_one_lakehouse_that_survives_a_dead_worker_and_ends_with_t
     assert seen[0] == seen[1]
     for port in {port for file in tmp_path.glob("*.seen") for port in file.read_text().split()}:
         assert _gone(int(port))
+
+
+def test_docker_compose_has_the_ports_the_names_and_the_passwords_of_the_native_servers() -> None:
+    composed = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    natives = {name: SERVERS[{"mysql": "mariadb"}.get(name, name)] for name in composed if name != "bucket"}
+    assert {server.name for server in natives.values()} == set(USUAL)
+    for name, server in natives.items():
+        variable = f"DATIVO_{server.name.upper()}_PORT"
+        assert composed[name]["ports"][0].startswith(f"127.0.0.1:${{{variable}:-{server.usual_port}}}:")
+        assert composed[name]["healthcheck"]["test"][0] == "CMD"
+        told = {"user": "dativo", "password": "dativo"} | (
+            {"user": "admin", "password": "password"} if name == "minio" else {}
+        )
+        given = composed[name].get("environment", {})
+        names = {"minio": "MINIO_ROOT", "postgres": "POSTGRES", "mysql": "MYSQL"}
+        if name in names:
+            assert {key: given[f"{names[name]}_{key.upper()}"] for key in told} == told
+            assert set(told.values()) <= set(server.environment(server.port).values())
+
+
+@pytest.mark.server
+def test_services_go_up_and_down_with_their_data_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setenv("DATIVO_POSTGRES_PORT", str(port))
+    monkeypatch.setattr(standing, "RUN", tmp_path / "run")
+    server = replace(SERVERS["postgres"])
+    object.__setattr__(server, "folder", tmp_path / "postgres")
+    assert server.up()
+    try:
+        assert not server.up()
+        number = server.number()
+        Postgres(port).sql("CREATE TABLE kept (a integer)")
+    finally:
+        assert server.down()
+    assert server.number() is None
+    assert number is not None
+    assert not Path(f"/proc/{number}").exists() or standing._started(number) is None
+    assert not server.down()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        with pytest.raises(AssertionError, match="DATIVO_POSTGRES_PORT"):
+            server.up()
+    assert server.up()
+    try:
+        assert Postgres(port).sql("SELECT count(*) FROM kept") == [["0"]]
+    finally:
+        server.down()
+        shutil.rmtree(data_folder(tmp_path / "postgres" / "postgres", servant("postgres")))
+
+
+def test_an_unknown_command_or_server_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("start") == 2
+    assert "unknown command 'start'" in capsys.readouterr().err
+    assert main("up", "oracle") == 2
+    assert "unknown server 'oracle'" in capsys.readouterr().err
 
 
 def _catalog(uri: str, **properties: str) -> Catalog:
