@@ -20,7 +20,7 @@ app = command()
 def maintain(
     tables: Annotated[
         list[str],
-        typer.Argument(metavar="TABLE|JOB…", help="Tables as namespace.table, or jobs; their rejects are taken too."),
+        typer.Argument(metavar="TABLE|JOB", help="Tables as namespace.table, or jobs; their rejects are taken too."),
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only told what would be done.")] = False,
     only: Annotated[

@@ -42,11 +42,20 @@ def keeping(properties: dict[str, str], wanted: Wanted) -> Keeping:
     """What was asked for, else what the table's own properties say, else the defaults."""
     count, days = wanted.keep_snapshots, wanted.keep_days
     if count is None:
-        count = int(properties.get("history.expire.min-snapshots-to-keep", KEPT_SNAPSHOTS))
+        count = _number(properties, "history.expire.min-snapshots-to-keep", KEPT_SNAPSHOTS)
     if days is None:
-        age = properties.get("history.expire.max-snapshot-age-ms")
-        days = KEPT_DAYS if age is None else int(age) / 1000 / DAY
+        days = _number(properties, "history.expire.max-snapshot-age-ms", int(KEPT_DAYS * DAY * 1000)) / 1000 / DAY
     return Keeping(max(count, 1), days * DAY)
+
+
+def _number(properties: dict[str, str], name: str, default: int) -> int:
+    try:
+        return int(properties.get(name, default))
+    except ValueError:
+        raise TargetError(
+            f"the table's property {name} is '{properties[name]}', which is no number",
+            hint="set the property, or say what is to stay with --keep-snapshots and --keep-days",
+        ) from None
 
 
 def outlived(metadata: TableMetadata, keep: Keeping, now: float) -> list[Snapshot]:
