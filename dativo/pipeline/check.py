@@ -192,7 +192,10 @@ def _failed(side: Side, name: str, error: DativoError) -> Finding:
     return _findings(side, [{**_as_finding(name, error), "retryable": True}])[0]
 
 
-_STATUS: dict[bool | None, Status] = {True: "ok", False: "failed", None: "note"}
+def _status(entry: dict[str, Any]) -> Status:
+    if entry["ok"] is None:
+        return "warning" if entry.get("code") else "note"
+    return "ok" if entry["ok"] else "failed"
 
 
 def _findings(side: Side, entries: Sequence[dict[str, Any]]) -> list[Finding]:
@@ -200,7 +203,7 @@ def _findings(side: Side, entries: Sequence[dict[str, Any]]) -> list[Finding]:
         Finding(
             side=side,
             name=str(entry["name"]),
-            status=_STATUS[entry["ok"]],
+            status=_status(entry),
             message=str(entry["message"]),
             hint=str(entry.get("hint") or ""),
             code=str(entry.get("code") or "") if entry["ok"] is False else "",

@@ -6,17 +6,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
 from dativo.config.connection import Connection, Setting
 from dativo.config.connection_fields import endpoint_url
 from dativo.config.resolve import ResolvedJob
-from dativo.errors import DativoError, nearest
+from dativo.errors import DativoError
 from dativo.targets.iceberg.catalog import CatalogSettings, is_local, local_path, settings, sqlite_file
-from dativo.targets.iceberg.failure import translated
-from dativo.targets.reach import Unreachable, ask, clock, finding, knock_at, unreachable
+from dativo.targets.iceberg.check_catalog import address_origin, answers, error_finding
+from dativo.targets.reach import Unreachable, finding, knock_at, unreachable
 
 Found = Iterator[dict[str, Any]]
 
@@ -26,182 +26,23 @@ def check(job: ResolvedJob) -> list[dict[str, Any]]:
     try:
         chosen = settings(job, make=False)
     except DativoError as error:
-        return [_error("catalog", error)]
-    found = list(_catalog(job, chosen))
+        return [error_finding("catalog", error)]
+    told: dict[str, Any] = {}
+    sql = chosen.properties["type"] == "sql"
+    found = list(_sql(job, chosen) if sql else answers(job, chosen, told))
     if all(entry["ok"] is not False for entry in found):
-        found += _files(job, chosen)
+        found += _files(job, chosen, str(told.get("warehouse") or chosen.properties.get("warehouse") or ""))
     return found
-
-
-def _error(name: str, error: DativoError) -> dict[str, Any]:
-    problem = error.problems()[0]
-    where = f"{problem.field} ({problem.mark})" if problem.field and problem.mark else problem.field
-    return finding(
-        name, False, problem.message, "\n".join(t for t in (problem.hint, where) if t), code=error.code, retryable=False
-    )
-
-
-def _catalog(job: ResolvedJob, chosen: CatalogSettings) -> Found:
-    if chosen.properties["type"] == "sql":
-        yield from _sql(job, chosen)
-        return
-    what = "Nessie" if chosen.nessie is not None else "catalog"
-    name, origin = what.lower(), _origin(job, chosen)
-    uri = chosen.properties["uri"].rstrip("/")
-    try:
-        knock_at(uri)
-        token = chosen.properties.get("token")
-        bearer = {"Authorization": f"Bearer {token}"} if token else {}
-        warehouse = chosen.properties.get("warehouse")
-        asked = f"?warehouse={quote(warehouse, safe='')}" if warehouse else ""
-        answer = ask(f"{uri}/v1/config{asked}", bearer)
-    except Unreachable as error:
-        yield unreachable(name, error, opening=f"{what} connectivity failed: {_plain(uri)}", origin=origin)
-        return
-    skew = clock(answer)
-    if skew is not None:
-        yield skew
-    refused = _refused(what, answer.status_code, answer.text, uri, origin, job)
-    # Whoever signs in by `credential` is refused here without, and signs in below.
-    if refused is not None and not (answer.status_code == 401 and "credential" in chosen.properties):
-        yield refused
-        return
-    if chosen.nessie is not None:
-        yield from _branch(job, chosen, bearer)
-    yield from _namespaces(job, chosen, what, origin)
-
-
-def _refused(what: str, status: int, text: str, uri: str, origin: str, job: ResolvedJob) -> dict[str, Any] | None:
-    """What a catalog's answer to the question for its settings means, where it is none."""
-    if status == 200 or status in (405, 501):
-        return None
-    name, at = what.lower(), _plain(uri)
-    if status in (401, 403):
-        connection = job.connections.get("nessie") if what == "Nessie" else None
-        token = (
-            f"token: {connection.origin('token')}" if connection is not None else "token and credential of the catalog"
-        )
-        return finding(
-            name, False, f"{at} refuses the credentials ({status})", f"{token}\n{origin}", code="credentials"
-        )
-    if status in (400, 404) and "arehouse" in text:
-        where = job.mark("target.warehouse") if job.target.warehouse else job.mark("target.catalog")
-        hint = f"name a warehouse that the server knows, or leave it out\ntarget.warehouse ({where})"
-        return finding(name, False, f"{at} has no such warehouse", hint, code="warehouse")
-    if status == 404:
-        hint = f"the address must be that of the server itself, as http://host:19120\n{origin}"
-        return finding(name, False, f"no Iceberg catalog answers at {at} (404)", hint, code="not_found")
-    return finding(
-        name, False, f"{at} answers with the status {status}", f"see the server's log\n{origin}", code="server",
-        retryable=status >= 500,
-    )  # fmt: skip
-
-
-def _branch(job: ResolvedJob, chosen: CatalogSettings, bearer: dict[str, str]) -> Found:
-    """Whether the branch of the job is there, or can be made."""
-    nessie = chosen.nessie
-    assert nessie is not None
-    connection = job.connections["nessie"]
-    try:
-        answer = ask(f"{nessie.api}/trees/{quote(nessie.branch, safe='')}", bearer)
-        if answer.status_code == 200:
-            if (_json(answer).get("reference") or {}).get("type") == "TAG":
-                yield finding("branch", False, f"'{nessie.branch}' is a tag", "name a branch\n" + _branch_origin(job),
-                              code="branch")  # fmt: skip
-            else:
-                yield finding("branch", True, f"{nessie.branch} is there")
-            return
-        start = ask(f"{nessie.api}/trees/{quote(nessie.default_branch, safe='')}", bearer)
-        known = ask(f"{nessie.api}/trees?max-records=200", bearer)
-    except Unreachable as error:
-        yield unreachable("branch", error, origin=_branch_origin(job))
-        return
-    names = [str(r.get("name")) for r in _json(known).get("references", [])]
-    if answer.status_code in (401, 403):
-        hint = f"token: {connection.origin('token')}"
-        yield finding("branch", False, f"the branch '{nessie.branch}' may not be read", hint, code="credentials")
-    elif start.status_code != 200:
-        guess = nearest(nessie.default_branch, names)
-        hint = f"did you mean '{guess}'?\n" if guess else ""
-        origin = f"target.connection.nessie.default_branch: {connection.origin('default_branch')}"
-        message = f"there is no branch '{nessie.branch}', and none '{nessie.default_branch}' to make it from"
-        yield finding("branch", False, message, f"{hint}{origin}\n{_branch_origin(job)}", code="branch")
-    elif answer.status_code == 400:
-        hint = f"begin with a letter; letters, digits and ./_- follow\n{_branch_origin(job)}"
-        yield finding("branch", False, f"'{nessie.branch}' cannot name a branch", hint, code="branch")
-    else:
-        guess = nearest(nessie.branch, names, 0.75)
-        meant = f"; there is '{guess}': if that is meant, correct {_branch_origin(job)}" if guess else ""
-        yield finding("branch", True, f"{nessie.branch} will be made from {nessie.default_branch}{meant}")
-
-
-def _json(answer: Any) -> dict[str, Any]:
-    """The map that a server answered with; empty where it answered something else."""
-    try:
-        found = answer.json()
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _branch_origin(job: ResolvedJob) -> str:
-    if job.target.branch:
-        return f"target.branch ({job.mark('target.branch')})"
-    connection = job.connections["nessie"]
-    if connection.has("ref"):
-        return f"ref: {connection.origin('ref')}"
-    return f"the branch is the tenant's, tenant_id ({job.mark('tenant_id')})"
-
-
-def _namespaces(job: ResolvedJob, chosen: CatalogSettings, what: str, origin: str) -> Found:
-    """Whether the catalog opens, and lets the job look into its namespaces."""
-    name = what.lower()
-    namespaces = list(dict.fromkeys(s.namespace for s in job.streams))
-    refused = None
-    try:
-        refused = _closed(chosen, namespaces)
-    except DativoError as error:
-        found = _error(name, error)
-        yield {**found, "hint": "\n".join(t for t in (found["hint"], origin) if t)}
-        return
-    if refused is not None:
-        hint = f"allow it to make, read and change tables there, or set another domain in the contract\n{origin}"
-        yield finding("namespace", False, f"the catalog does not let this user into the namespace '{refused}'", hint,
-                      code="permission")  # fmt: skip
-        return
-    yield finding(name, True, f"{chosen.label} answers; namespace {', '.join(namespaces)}")
-
-
-def _closed(chosen: CatalogSettings, namespaces: list[str]) -> str | None:
-    """The first namespace that the catalog does not let the job look into; None when there is none.
-
-    Raises TargetError when the catalog does not answer as it should.
-    """
-    from pyiceberg.exceptions import ForbiddenError, NoSuchNamespaceError, UnauthorizedError
-
-    from dativo.targets.iceberg.catalog import open_catalog
-
-    catalog = open_catalog(chosen)
-    for namespace in namespaces:
-        try:
-            catalog.namespace_exists(namespace)
-        except NoSuchNamespaceError:
-            continue  # its branch is not there yet
-        except (ForbiddenError, UnauthorizedError):
-            return namespace
-        except Exception as error:
-            raise translated(error, f"asking the {chosen.label} for the namespace '{namespace}'") from error
-    return None
 
 
 def _sql(job: ResolvedJob, chosen: CatalogSettings) -> Found:
     uri = chosen.properties["uri"]
     database = sqlite_file(uri)
     if database is not None:
-        yield _writable("catalog", database, f"{chosen.label}, {database}", _origin(job, chosen))
+        yield _writable("catalog", database, f"{chosen.label}, {database}", address_origin(job, chosen))
         return
     parts = urlsplit(uri)
-    origin = _origin(job, chosen)
+    origin = address_origin(job, chosen)
     try:
         knock_at(uri if parts.port else uri.replace(f"@{parts.hostname}", f"@{parts.hostname}:5432", 1))
     except Unreachable as error:
@@ -220,7 +61,7 @@ def _login(chosen: CatalogSettings, origin: str) -> dict[str, Any]:
         if engine is not None:
             engine.connect().close()
     except DativoError as error:
-        found = _error("catalog", error)
+        found = error_finding("catalog", error)
         return {**found, "hint": "\n".join(t for t in (found["hint"], origin) if t)}
     except Exception as error:
         if type(error).__module__.split(".")[0] != "sqlalchemy":
@@ -231,9 +72,8 @@ def _login(chosen: CatalogSettings, origin: str) -> dict[str, Any]:
     return finding("catalog", True, f"{chosen.label} answers")
 
 
-def _files(job: ResolvedJob, chosen: CatalogSettings) -> Found:
+def _files(job: ResolvedJob, chosen: CatalogSettings, warehouse: str) -> Found:
     """Where the tables' files go: a folder that can be written, or a bucket."""
-    warehouse = chosen.properties.get("warehouse", "")
     if chosen.properties["type"] == "sql" and is_local(warehouse):
         folder = Path(local_path(warehouse))
         yield _writable("warehouse", folder / "x", str(folder), f"target.warehouse ({job.mark('target.warehouse')})")
@@ -242,11 +82,19 @@ def _files(job: ResolvedJob, chosen: CatalogSettings) -> Found:
     if connection is None or not (connection.has("access_key_id") or connection.has("secret_access_key")):
         yield finding("store", None, "not asked: the job gives no keys of its own, so the catalog hands them out")
         return
-    bucket = _with_bucket(connection, warehouse)
-    if not bucket.has("bucket"):
+    parts = urlsplit(warehouse)
+    bucket = parts.netloc if parts.scheme in ("s3", "s3a") else ""
+    own = connection.get("bucket") if connection.given("bucket") else None
+    if not (own or bucket):
         yield finding("store", None, f"not asked: the catalog knows the bucket; bucket: {connection.origin('bucket')}")
         return
-    yield from store(bucket)
+    if own:
+        yield from store(connection)
+    if bucket and bucket != own:
+        if own:
+            message = f"the tables' files go to {warehouse}, the catalog's warehouse, and not to the bucket '{own}'"
+            yield finding("store", None, message, f"bucket: {connection.origin('bucket')}", code="bucket")
+        yield from store(_at(connection, bucket, parts.path.strip("/")))
 
 
 def store(connection: Connection) -> Found:
@@ -265,22 +113,20 @@ def store(connection: Connection) -> Found:
         return
     try:
         open_store(connection).check()
+    except ModuleNotFoundError as error:
+        yield finding("store", None, f"not asked: that needs the package '{error.name}', `pip install 'dativo[s3]'`")
+        return
     except DativoError as error:
-        yield _error("store", error)
+        yield error_finding("store", error)
         return
     yield finding("store", True, f"s3://{connection.get('bucket')} can be written" + (f", {url}" if url else ""))
 
 
-def _with_bucket(connection: Connection, warehouse: str) -> Connection:
-    """The connection with the bucket that a warehouse's address names, where the job names none."""
-    parts = urlsplit(warehouse)
-    if connection.given("bucket") or parts.scheme not in ("s3", "s3a") or not parts.netloc:
-        return connection
-    named = Setting(value=parts.netloc, origin="target.warehouse")
-    prefix = Setting(value=parts.path.strip("/"), origin="target.warehouse")
-    return msgspec.structs.replace(
-        connection, settings={**connection.settings, "bucket": named, **({"prefix": prefix} if prefix.value else {})}
-    )
+def _at(connection: Connection, bucket: str, prefix: str) -> Connection:
+    """The connection to another bucket, which is that of the warehouse."""
+    place = {"bucket": bucket, "prefix": prefix}
+    settings = {name: Setting(value=value, origin="the warehouse") for name, value in place.items()}
+    return msgspec.structs.replace(connection, settings={**connection.settings, **settings})
 
 
 def _writable(name: str, path: Path, label: str, origin: str) -> dict[str, Any]:
@@ -295,18 +141,3 @@ def _writable(name: str, path: Path, label: str, origin: str) -> dict[str, Any]:
         return finding(name, False, f"{path.parent} cannot be made: {there} {reason}",
                        f"check its permissions, or choose another place\n{origin}", code="local")  # fmt: skip
     return finding(name, True, label)
-
-
-def _origin(job: ResolvedJob, chosen: CatalogSettings) -> str:
-    """Where the catalog's address came from."""
-    if isinstance(job.target.catalog, dict) and job.target.catalog.get("uri"):
-        return f"target.catalog.uri ({job.mark('target.catalog.uri')})"
-    if chosen.nessie is not None:
-        return f"uri: {job.connections['nessie'].origin('uri')}"
-    return "" if chosen.embedded else f"target.catalog ({job.mark('target.catalog')})"
-
-
-def _plain(uri: str) -> str:
-    """An address without the name and password in it."""
-    parts = urlsplit(uri)
-    return uri if "@" not in parts.netloc else uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
