@@ -149,6 +149,16 @@ class Server:
         """Ends it at once, as a crash would; `restart` starts it anew on its ports and data."""
         _end(self.process, self.recipe)
 
+    def stop(self) -> None:
+        """Ends it as its recipe says."""
+        _signal(self.pid, signal.SIGCONT)
+        _signal(self.pid, self.recipe.stop_signal)
+        try:
+            self.process.wait(self.recipe.stop_seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        _end(self.process, self.recipe)
+
     def pause(self) -> None:
         _signal(self.pid, signal.SIGSTOP)
 
@@ -198,9 +208,8 @@ def running(recipe: Recipe) -> Iterator[Server]:
             server = Server(recipe)
             yield server
         finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)
             if server is not None:
-                # Reaped here, while the guard waits for the group to be gone.
-                server.process.wait()
+                server.stop()
+            fcntl.flock(lock, fcntl.LOCK_UN)
             guard.wait()
             recipe.pid.unlink(missing_ok=True)
