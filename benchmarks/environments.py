@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +41,12 @@ class Environment:
         return [str(script)] if script.exists() else [str(self.python), "-m", "dativo"]
 
 
-def core() -> Environment:
-    """dativo with its run-time dependencies and nothing else; without uv, the Python that runs this."""
+def core(extras: Sequence[str] = ()) -> Environment:
+    """dativo with its run-time dependencies, those of `extras`, and nothing else; without uv, the Python that runs this."""
     uv = shutil.which("uv")
     if uv is None:
         return _described(Path(sys.executable), "the running interpreter (uv was not found)")
-    folder = BENCH / "env"
+    folder = BENCH / "-".join(["env", *extras])
     _quiet(
         [
             uv,
@@ -56,6 +57,7 @@ def core() -> Environment:
             "--no-editable",
             "--reinstall-package",
             "dativo",
+            *(f"--extra={name}" for name in extras),
             "--python",
             sys.executable,
         ],
@@ -84,7 +86,7 @@ def _quiet(command: list[str], more: dict[str, str] | None = None) -> None:
 
 
 def _described(python: Path, made_by: str) -> Environment:
-    names = ("dativo", "polars", "duckdb", "pyarrow", "pyiceberg", "dlt", "pandas")
+    names = ("dativo", "polars", "duckdb", "pyarrow", "pyiceberg", "obstore", "dlt", "pandas")
     return Environment(python, run_json([str(python), "-c", _VERSIONS, *names], cwd=ROOT), made_by)
 
 

@@ -16,17 +16,22 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def main() -> None:
-    """Loads INPUT into the folder OUTPUT."""
-    source, output, _ = sys.argv[1:]
-    Path(output).mkdir(parents=True)
+def typed(source: str) -> pl.LazyFrame:
+    """The rows of a CSV file with their types."""
     rows = pl.scan_csv(source, schema=dict.fromkeys(COLUMNS, pl.String))
-    typed = rows.with_columns(
+    return rows.with_columns(
         pl.col("order_id", "customer_id").cast(pl.Int64, strict=False),
         pl.col("amount").cast(pl.Decimal(12, 2), strict=False),
         pl.col("created_at", "updated_at").str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False),
     )
-    typed.sink_parquet(f"{output}/orders.parquet", compression="zstd", compression_level=1, maintain_order=False)
+
+
+def main() -> None:
+    """Loads INPUT into the folder OUTPUT."""
+    source, output, _ = sys.argv[1:]
+    Path(output).mkdir(parents=True)
+    file = f"{output}/orders.parquet"
+    typed(source).sink_parquet(file, compression="zstd", compression_level=1, maintain_order=False)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Benchmarks on a lakehouse: Nessie, MinIO and Azurite on this machine, beside the embedded catalog and Polars."""
