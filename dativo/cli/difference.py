@@ -40,8 +40,7 @@ def print_difference(found: RunDiff, rows: int, console: Console) -> None:
 def _run(run: TableRun) -> str:
     other = "dativo maintain" if run.what == "compacted" else "another program"
     by = f"run {run.run[:13]}" if run.run is not None else other
-    now = ", the table as it is" if run.current else ""
-    return f"{by}, {run.at[:19].replace('T', ' ')} UTC, snapshot {run.snapshot}{now}"
+    return f"{by}, {run.at[:19].replace('T', ' ')}, snapshot {run.snapshot}"
 
 
 def _column(change: ColumnChange) -> str:

@@ -139,6 +139,8 @@ def find_places(*names: str) -> list[tuple[ResolvedJob, StreamConfig]]:
     places = list(_places())
     wanted = [n for n in names if n not in (LATEST, PREVIOUS)]
     if not wanted:
+        loaded = [place for place in places if any(_loads(r, place[1]) for r in receipts(place[0]))]
+        places = loaded if len(loaded) == 1 else places
         if len(places) != 1:
             tables = sorted(f"{s.namespace}.{s.table}" for _, s in places)
             what = f"tables: {listed(tables)}" if tables else "there is no job here"

@@ -131,6 +131,8 @@ def test_a_run_that_is_not_there_is_told_with_those_that_are(twice: Project, dat
 def test_a_table_that_nobody_named_is_asked_for(twice: Project, dativo: Dativo) -> None:
     twice.asset([{"name": "id"}], name="others")
     twice.job("others", asset_path="assets/others.yaml")
+    assert dativo("runs", "diff", "previous", "latest").out.startswith("default.people"), "the other was never loaded"
+    twice.sync("others")
     err = dativo("runs", "diff", "previous", "latest", code=2).err
     assert "--table" in err and "default.others, default.people" in err
     assert dativo("runs", "diff", "previous", "latest", "--table", "people").out.startswith("default.people")
