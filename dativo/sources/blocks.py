@@ -55,14 +55,15 @@ class TextFile:
 def scan(files: Sequence[TextFile], schema: dict[str, pl.DataType], meter: Meter, limit: int | None) -> pl.LazyFrame:
     """All records of some files as one lazy frame with the columns of `schema`, which every file's `finish` gives.
 
-    With `limit` the files are read in small blocks and no further than that many records need.
+    With `limit`, or when who takes the frame wants its first rows only, the files are read in small blocks and no further
+    than that many records need.
     """
-    size = SMALL_BLOCK if limit is not None else BLOCK
 
     def generate(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
         left = min((n for n in (n_rows, limit) if n is not None), default=None)
+        size = BLOCK if left is None else SMALL_BLOCK
         workers = 1 if left is not None else min(max(pl.thread_pool_size(), 1), 8)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="dativo-read")
         try:
