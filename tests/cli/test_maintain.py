@@ -28,7 +28,7 @@ def often(loaded: Project, dativo: Dativo) -> Project:
 
 def test_without_yes_it_tells_what_would_be_done_and_does_nothing(often: Project, dativo: Dativo) -> None:
     answer = dativo("maintain", "default.people", *AT_ONCE)
-    [people, _] = [" ".join(line.split()) for line in answer.lines if "default.people" in line]
+    people, *_ = [" ".join(line.split()) for line in answer.lines if "default.people" in line]
     assert people.startswith("default.people 6 → 1 ")
     assert "default.people__rejects" in answer.out and "6 → 1" in answer.out
     assert answer.lines[-1] == "nothing was changed: do it with --yes"
