@@ -15,6 +15,7 @@ from dativo.config.store_address import address
 from dativo.errors import SourceError, StoreError, listed, nearest
 from dativo.sources.key_pattern import expression, fixed_part, has_magic
 from dativo.sources.store_files import Heads, StoreFile
+from dativo.sources.store_manifest import counted
 from dativo.stores.store import NoSuchObject, ObjectStore, StoredObject, open_store
 
 # How many keys are looked through for a name like one that is missing.
@@ -22,14 +23,22 @@ _NEIGHBOURS = 2_000
 
 
 class _Wanted(NamedTuple):
-    """One thing to read: its text and field in the job, the bucket it names, its key or pattern, its state entry."""
+    """One thing to read: its text and field in the job, the bucket it names, its state entry.
+
+    It lies below `base`, a key's beginning as it is, at `path`, which may be a glob; `whole` means all that is there.
+    """
 
     text: str
     field: str
     bucket: str | None
-    key: str
+    base: str
+    path: str
     entry: str
     whole: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.base + self.path
 
 
 class StoreListing:
@@ -38,7 +47,8 @@ class StoreListing:
     def __init__(self, job: ResolvedJob) -> None:
         self.job = job
         self.connection: Connection = job.connections["source"]
-        self.prefix = (self.connection.get("prefix") or "").strip("/")
+        prefix = (self.connection.get("prefix") or "").strip("/")
+        self.base = f"{prefix}/" if prefix else ""
         self._stores: dict[str | None, ObjectStore] = {}
         self._heads = Heads()
 
@@ -62,33 +72,33 @@ class StoreListing:
             field = f"source.files[{positions.get(id(file), 0)}].path"
             text = file.path or ""
             named = address(text)
-            key = named.key if named else _below(self.prefix, text)
+            base, path = ("", named.key) if named else (self.base, text.lstrip("/"))
             identity = file.id or text
             entry = identity if identity.startswith("file_") else f"file_{identity}"
-            yield _Wanted(text, field, named.bucket if named else None, key, entry)
+            yield _Wanted(text, field, named.bucket if named else None, base, path, entry)
         if not stream.files:
-            pattern = self.job.source.pattern or ""
-            key = _below(self.prefix, pattern or "**")
+            pattern = (self.job.source.pattern or "").lstrip("/")
             field = "source.pattern" if pattern else "source.prefix"
-            yield _Wanted(key, field, None, key, "", whole=not pattern)
+            yield _Wanted(pattern, field, None, self.base, pattern or "**", "", whole=not pattern)
 
     def _matches(self, wanted: _Wanted) -> list[StoreFile]:
         store = self.store(wanted.bucket)
-        magic = has_magic(wanted.key)
         exact = None if wanted.whole else self._exact(store, wanted.key)
         if exact is not None:
             return [StoreFile(store, exact, wanted.entry, False, self._heads)]
-        if not magic:
+        if not has_magic(wanted.path):
             raise self._missing(store, wanted)
-        matching = expression(wanted.key)
-        hits = [o for o in store.list(fixed_part(wanted.key)) if matching.match(o.key)]
+        matching = expression(wanted.path)
+        folder = _folder(wanted.base + fixed_part(wanted.path))
+        everything = counted(store, folder, lambda: list(store.list(folder)))
+        below = [(o.key.removeprefix(wanted.base), o) for o in everything if o.key.startswith(wanted.base)]
+        hits = [(path, o) for path, o in below if matching.match(path)]
         if wanted.whole:
-            hits = [o for o in hits if not _is_mark(o.key.removeprefix(self.prefix))]
-        files = [o for o in hits if not (o.size == 0 and o.key.endswith("/"))]
-        if not files:
+            hits = [(path, o) for path, o in hits if not _is_mark(path)]
+        if not hits:
             raise self._nothing(store, wanted)
         entry = f"glob_{store.uri(wanted.key)}"
-        return [StoreFile(store, o, entry, True, self._heads) for o in sorted(files, key=lambda o: o.key)]
+        return [StoreFile(store, o, entry, True, self._heads) for _, o in sorted(hits, key=lambda hit: hit[0])]
 
     def _exact(self, store: ObjectStore, key: str) -> StoredObject | None:
         """The object of a key, or None."""
@@ -114,8 +124,8 @@ class StoreListing:
                 f"'{name}' is a directory", mark=mark, field=field, hint=f"name the files in it, as '{name}/*.csv'"
             )
         hint = f"looked at: {place}"
-        if self.prefix and not address(wanted.text) and self._exact(store, wanted.text) is not None:
-            hint += f"\npaths are taken below the prefix '{self.prefix}'; '{store.uri(wanted.text)}' is there"
+        if wanted.base and self._exact(store, wanted.path) is not None:
+            hint += f"\npaths are taken below the prefix '{wanted.base[:-1]}'; '{store.uri(wanted.path)}' is there"
         else:
             hint += _beside(wanted.key, folder, beside, store)
         return SourceError(f"file not found: '{wanted.text}'", mark=mark, field=field, hint=hint)
@@ -124,11 +134,11 @@ class StoreListing:
         place = store.uri(wanted.key)
         mark = self.job.mark(wanted.field)
         if wanted.whole:
-            what = f"there is no file below '{store.uri(self.prefix)}'"
+            what = f"there is no file below '{store.uri(wanted.base)}'"
             hint = "names that begin with '.' or '_' do not count; check prefix and bucket"
         else:
             what, hint = f"no file matches '{wanted.text}'", f"looked at: {place}"
-            folder = _folder(fixed_part(wanted.key))
+            folder = _folder(wanted.base + fixed_part(wanted.path))
             names = [o.key for o in islice(store.list(folder), 20)]
             hint += f"\nbelow '{store.uri(folder)}': {listed(names)}" if names else ""
         return SourceError(what, mark=mark, field=wanted.field, hint=hint)
@@ -141,13 +151,9 @@ def _in_bucket(connection: Connection, bucket: str) -> Connection:
     return msgspec.structs.replace(connection, settings=settings)
 
 
-def _below(prefix: str, path: str) -> str:
-    path = path.lstrip("/")
-    return f"{prefix}/{path}" if prefix else path
-
-
 def _folder(key: str) -> str:
-    return key.rstrip("/").rpartition("/")[0] + "/" if "/" in key.rstrip("/") else ""
+    """The beginning of a key up to its last slash."""
+    return key[: key.rfind("/") + 1]
 
 
 def _is_mark(key: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -92,6 +93,14 @@ def test_a_prefix_alone_leaves_out_what_other_programs_leave_there(project: Proj
     assert names(read(project, folder, prefix="t"), folder) == ["t/day=1/x.csv", "t/day=2/y.csv"]
 
 
+def test_a_prefix_is_taken_as_it_stands(project: Project, folder: StoreFolder) -> None:
+    for key in ("r[a]w/a.csv", "raw/b.csv", "rraw/c.csv"):
+        folder.put(key, "a\n1\n")
+    assert names(read(project, folder, prefix="r[a]w"), folder) == ["r[a]w/a.csv"]
+    assert names(read(project, folder, prefix="r[a]w", pattern="*.csv"), folder) == ["r[a]w/a.csv"]
+    assert names(read(project, folder, prefix="raw"), folder) == ["raw/b.csv"]
+
+
 @pytest.mark.parametrize("stem", ["sp ace", "per%20cent", "ha#sh", "q?m", "st*r", "[a]", "ünï+&="])
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_a_key_may_have_any_characters(project: Project, folder: StoreFolder, stem: str, ending: str) -> None:
@@ -123,7 +132,7 @@ def test_what_is_not_there_is_told_with_what_is(project: Project, folder: StoreF
     assert error.message == "no file matches 'raw/*.tsv'"
     assert "raw/people.csv" in error.hint
     error = refused(project, folder, prefix="nothing")
-    assert (error.message, error.field) == (f"there is no file below '{folder.uri('nothing')}'", "source.prefix")
+    assert (error.message, error.field) == (f"there is no file below '{folder.uri('nothing/')}'", "source.prefix")
     assert error.mark is not None
     error = refused(project, folder, prefix="raw", files=files("raw/people.csv"))
     assert f"paths are taken below the prefix 'raw'; '{folder.uri('raw/people.csv')}' is there" in error.hint
@@ -132,6 +141,35 @@ def test_what_is_not_there_is_told_with_what_is(project: Project, folder: StoreF
 def test_a_folder_is_no_file(project: Project, folder: StoreFolder) -> None:
     folder.put("raw/x.csv/part.csv", "a\n1\n")
     assert refused(project, folder, files=files("raw/x.csv")).message == f"'{folder.uri('raw/x.csv')}' is a directory"
+
+
+# -- tables of dativo's own --------------------------------------------------------------------------------------------
+
+
+def test_of_a_table_that_dativo_wrote_the_files_count_that_its_manifest_names(
+    project: Project, folder: StoreFolder
+) -> None:
+    project.asset([{"name": "a"}, {"name": "day", "type": "date"}])
+    project.write("data/people.csv", "a,day\n1,2026-01-01\n2,2026-01-02\n")
+    target = {"connection": {**folder.connection, "prefix": "lake/people"}, "partitioning": ["day"]}
+    project.job(target_connector_path=f"connectors/targets/{folder.connector}.yaml", target=target)
+    assert project.sync().exit_code == 0
+    written = sorted(o.key for o in folder.store.list("lake/people/day="))
+    assert len(written) == 2
+    content, _ = folder.store.read(written[0])
+    for key in ("lake/people/day=2026-01-01/left.parquet", "lake/people/left.parquet", "lake/peopler.parquet"):
+        folder.put(key, content)
+    assert names(read(project, folder, prefix="lake/people"), folder) == written
+    assert names(read(project, folder, prefix="lake", pattern="**/*.parquet"), folder) == [
+        *written,
+        "lake/peopler.parquet",
+    ]
+    assert names(read(project, folder, files=files("lake/people/day=*/*")), folder) == written
+    assert names(read(project, folder, prefix="lake/people/day=2026-01-01"), folder) == written[:1]
+    extract = read(project, folder, prefix="lake/people")
+    assert extract.frame.select("a", "day").collect().rows() == [("1", date(2026, 1, 1)), ("2", date(2026, 1, 2))]
+    folder.remove(written[0])
+    assert "missing" in refused(project, folder, prefix="lake/people").message
 
 
 # -- formats -----------------------------------------------------------------------------------------------------------
