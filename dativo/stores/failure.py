@@ -34,6 +34,7 @@ _REFUSALS = (
         (
             "AuthorizationHeaderMalformed",
             "PermanentRedirect",
+            "redirect without LOCATION",
             "IllegalLocationConstraint",
             "AuthorizationRegionMismatch",
         ),

@@ -20,8 +20,11 @@ WHOLE_SECONDS = 3600
 ROLE_BUCKET = {"s3": "bucket", "az": "container"}
 
 
-def opened(connection: Connection) -> Any:
-    """The obstore client of a connection; StoreError when it names no bucket or gives no credentials."""
+def opened(connection: Connection, *, hashed: bool = True) -> Any:
+    """The obstore client of a connection; StoreError when it names no bucket or gives no credentials.
+
+    Without `hashed` the requests to S3 carry no hash of their content.
+    """
     from obstore.store import AzureStore, S3Store
 
     limits: Any = {
@@ -44,7 +47,7 @@ def opened(connection: Connection) -> Any:
     if connection.kind == "azure_blob":
         container = _needed(connection, "container")
         return AzureStore(container, **{**_azure(connection), **limits})
-    return S3Store(_needed(connection, "bucket"), **{**_s3(connection), **limits})
+    return S3Store(_needed(connection, "bucket"), **{**_s3(connection), **limits, "unsigned_payload": not hashed})
 
 
 def polars_options(connection: Connection) -> dict[str, str]:

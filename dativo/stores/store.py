@@ -52,6 +52,9 @@ class ObjectStore:
         self.scheme: Literal["s3", "az"] = "az" if connection.kind == "azure_blob" else "s3"
         with self.asked("opened"):
             self.client: Any = opened(connection)
+            # Hashing what is sent costs more than sending it, so large objects rely on the connection, as Amazon's own
+            # clients and Polars do.
+            self.bulk: Any = opened(connection, hashed=False)
         self.bucket = connection.get(ROLE_BUCKET[self.scheme]) or ""
         self.prefix = (connection.get("prefix") or "").strip("/")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 PART = 8 * 1024 * 1024  # bytes of a part; 10,000 of them are what S3 allows
-AT_ONCE = 4  # parts on their way
+AT_ONCE = 6  # parts on their way
 
 
 class Upload:
@@ -50,25 +50,28 @@ class Upload:
         if self.finished:
             raise ValueError(f"{self.key} is finished already")
         self.size += len(piece)
-        self._held += piece
-        if len(self._held) >= self._part:
-            self._send()
-        return len(piece)
-
-    def _send(self) -> None:
+        if self._parts is None and self.size < self._part:
+            self._held += piece
+            return len(piece)
         with self.store.asked("written", self.key):
             if self._parts is None:
-                import obstore
+                self._begin()
+            self._parts.write(piece)
+        return len(piece)
 
-                attributes = metadata_of(self._describe(False), self.content_type, self.store.scheme)
-                self._parts = obstore.open_writer(
-                    self.store.client,
-                    self.key,
-                    attributes=attributes,
-                    tags=dict(self._tags) if self.store.scheme == "s3" else None,
-                    buffer_size=self._part,
-                    max_concurrency=AT_ONCE,
-                )
+    def _begin(self) -> None:
+        """Begins an object of several parts with what was held back."""
+        import obstore
+
+        self._parts = obstore.open_writer(
+            self.store.bulk,
+            self.key,
+            attributes=metadata_of(self._describe(False), self.content_type, self.store.scheme),
+            tags=dict(self._tags) if self.store.scheme == "s3" else None,
+            buffer_size=self._part,
+            max_concurrency=AT_ONCE,
+        )
+        if self._held:
             self._parts.write(bytes(self._held))
         self._held.clear()
 
@@ -83,8 +86,6 @@ class Upload:
                     self.key, bytes(self._held), content_type=self.content_type, metadata=metadata, tags=self._tags
                 )
             else:
-                if self._held:
-                    self._send()
                 with self.store.asked("written", self.key):
                     self._parts.close()
             self._held.clear()
