@@ -82,7 +82,7 @@ def main() -> None:
     import dativo.pipeline.passes
     import dativo.targets.iceberg.sqlite
     import dativo.targets.iceberg.target  # noqa: F401
-    from dativo import load_job, sync
+    from dativo import DativoError, load_job, sync
     from dativo.observe.listener import Silence
     from dativo.receipt import as_builtins
 
@@ -96,8 +96,11 @@ def main() -> None:
     order = json.loads(sys.stdin.readline())
     os.chdir(order["root"])
     job = load_job(Path(order["root"]) / "jobs" / "acme" / f"{order['job']}.yaml")
-    receipt = sync(job, listener=Phases(), **order["options"])
-    print(json.dumps(as_builtins(receipt)), flush=True)
+    try:
+        told = as_builtins(sync(job, listener=Phases(), **order["options"]))
+    except DativoError as error:
+        told = {"status": "failed", "exit_code": error.exit_code, "streams": [{"error": error.render()}]}
+    print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
