@@ -38,6 +38,12 @@ class ObjectLake(Lake):
         other.make_job(job)
         return other
 
+    def of_job_with(self, job: str) -> ObjectLake:
+        """This lake, looked at by another job that is written already."""
+        other = object.__new__(ObjectLake)
+        other.__dict__.update(self.__dict__, job=job)
+        return other
+
     @property
     def connected(self) -> Connection:
         return self.project.load(self.job).connections["target"]

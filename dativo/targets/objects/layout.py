@@ -130,4 +130,4 @@ def object_tags(
 
 
 def _tag(value: str) -> str:
-    return re.sub(r"[^\w +\-=.:/@]", "_", value)[:256]
+    return re.sub(r"[^A-Za-z0-9_ +=.:/@-]", "_", value)[:256]
