@@ -21,6 +21,7 @@ from typer import _click as click
 from typer.core import TyperGroup
 
 from dativo.cli.masking import forget
+from dativo.cli.streams import make_ready
 from dativo.errors import DativoError, Interrupted, nearest
 
 
@@ -109,6 +110,7 @@ def main() -> NoReturn:
     """Runs the command line and ends the process: 0 done, 1 done in part, 2 not done."""
     # Importing makes many objects and little garbage: looking for it as often as usual costs a tenth of the start.
     gc.set_threshold(50_000, 20, 20)
+    make_ready()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     arguments = sys.argv[1:]
     debug = "--debug" in arguments or os.environ.get("DATIVO_DEBUG") == "1"

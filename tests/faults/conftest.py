@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.faults.lakehouse import Lakehouse, People, lakehouse
 from tests.faults.people import FIELDS, ROWS, people
+from tests.faults.program import Pool, Program
 from tests.faults.worker import Worker
 from tests.project import Project
 
@@ -32,3 +35,47 @@ def job(project: Project) -> Project:
     project.job(target={"write_mode": "append"})
     people(project, range(ROWS))
     return project
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lakehouse]:
+    """Nessie on MinIO, started once for all tests of a process, each behind a proxy."""
+    with lakehouse(tmp_path_factory.mktemp("lakehouse")) as found:
+        yield found
+
+
+@pytest.fixture
+def lake(servers: Lakehouse) -> Iterator[Lakehouse]:
+    """The servers with nothing in their way, before a test and after it."""
+    servers.calm()
+    yield servers
+    servers.calm()
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Pool]:
+    """Processes that wait to become `dativo`."""
+    pool = Pool(1)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def program(programs: Pool) -> Iterator[Callable[[], Program]]:
+    """Gives such a process; every one that a test took is gone at its end."""
+    yield programs.take
+    programs.settle()
+
+
+@pytest.fixture(params=[pytest.param("nessie", marks=pytest.mark.server), "embedded"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> People:
+    """A job on Nessie and in the embedded catalog; its table is not there yet."""
+    monkeypatch.chdir(tmp_path)
+    return People(tmp_path, request.getfixturevalue("lake") if request.param == "nessie" else None)
+
+
+@pytest.fixture
+def nessie_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lake: Lakehouse) -> People:
+    """A job on Nessie; its table is not there yet."""
+    monkeypatch.chdir(tmp_path)
+    return People(tmp_path, lake)

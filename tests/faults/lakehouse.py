@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from pyiceberg.exceptions import BadRequestError, NoSuchTableError
 from pyiceberg.table import Table
 
 from dativo.receipt import Receipt
+from tests.faults.people import FIELDS, people
 from tests.faults.wire import Wire, wire
 from tests.project import Project
 from tests.services.minio import Minio, minio
@@ -133,6 +134,44 @@ class LakeProject(Project):
     def visible_files(self) -> int:
         table = self.found()
         return 0 if table is None else len(list(table.scan().plan_files()))
+
+
+class People(LakeProject):
+    """A job that appends people by their key. `deliver` writes its file, `right` tells whether all is as it should be."""
+
+    def __init__(self, root: Path, lake: Lakehouse | None, **target: Any) -> None:
+        super().__init__(root, lake)
+        self.asset(FIELDS)
+        self.configure(**target)
+
+    def configure(self, *, lock: float = 0, **target: Any) -> None:
+        """The job anew; with a lock of 0 seconds rivals meet at the commit, not at its begin."""
+        self.job(target=self.target(**target), engine={"lock": lock})
+
+    def deliver(self, numbers: Iterable[int], name: str = "people") -> None:
+        people(self, numbers, name)
+
+    def loaded(self, numbers: Iterable[int]) -> None:
+        """Loads a delivery undisturbed."""
+        self.deliver(numbers)
+        assert told(self.sync())[:2] == ("loaded", 0)
+        if self.lake is not None:
+            self.lake.calm()
+
+    def number_of_loads(self) -> int:
+        """How many runs of the job are in the table, of the last eight."""
+        table = self.found()
+        names = [] if table is None else [k for k in table.properties if k.startswith("dativo.run.acme.job.")]
+        return len(table.properties[names[0]].split(",")) if table is not None and names else 0
+
+    def right(self, numbers: Iterable[int]) -> None:
+        """After a plain run the table holds exactly these people, and the cursor matches: there is nothing left to read."""
+        if self.lake is not None:
+            self.lake.calm()
+        receipt = self.sync()
+        assert receipt.exit_code == 0, told(receipt)
+        assert self.ids() == sorted(numbers)
+        assert self.sync().status == "unchanged"
 
 
 def told(receipt: Receipt | dict[str, Any]) -> tuple[str, int, str]:

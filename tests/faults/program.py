@@ -62,6 +62,7 @@ class Program:
         self.out = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self.err = tempfile.TemporaryFile()  # noqa: SIM115
         self.ready, told = os.pipe()
+        self.warm = False
         variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), "POLARS_MAX_THREADS": "2", "COLUMNS": "200"}
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "tests.faults.program", str(told)], pass_fds=[told],
@@ -74,9 +75,15 @@ class Program:
     def pid(self) -> int:
         return self.process.pid
 
+    def wait_ready(self) -> None:
+        """Waits until everything is imported."""
+        if not self.warm:
+            os.read(self.ready, 1)
+            self.warm = True
+
     def go(self, root: Path, *arguments: str, **environment: str) -> None:
         """Starts it, once it is warm: `dativo ARGUMENTS` in a folder."""
-        os.read(self.ready, 1)
+        self.wait_ready()
         order = {"root": str(root), "arguments": arguments, "environment": environment}
         assert self.process.stdin is not None
         self.process.stdin.write((json.dumps(order) + "\n").encode())
