@@ -53,6 +53,7 @@ def _objects(extra: str) -> Adapter:
         extra,
         "dativo.targets.objects.reading:ObjectReader",
         "dativo.targets.objects.options:unbuilt",
+        keeper="dativo.targets.objects.keeper:ObjectKeeper",
         forget="dativo.targets.objects.forget:forget",
         check="dativo.targets.objects.check:check",
         formats=("parquet", "csv", "json"),

@@ -12,6 +12,7 @@ import urllib.request
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import msgspec
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +20,7 @@ import pytest
 from dativo.config.field import Field
 from dativo.config.partition import Partition
 from dativo.errors import CommitConflict, CommitUnknown, ConfigError, SchemaChangeRefused, StoreError, TargetError
+from dativo.pipeline.maintain import maintain
 from dativo.pipeline.rejects import show_rejects
 from dativo.pipeline.states import show_state
 from dativo.pipeline.tables import show_table
@@ -26,7 +28,9 @@ from dativo.stores import upload
 from dativo.stores.store import ObjectStore
 from dativo.targets.objects import commit as commits
 from dativo.targets.objects import manifest as manifests
+from dativo.targets.objects.keeper import ObjectKeeper
 from dativo.targets.objects.layout import Place
+from dativo.targets.upkeep import Wanted
 from tests.lake import STARTED, commit, write
 from tests.object_lake import ObjectLake
 from tests.project import Project
@@ -211,8 +215,6 @@ def test_a_commit_costs_the_same_with_many_files(lake: ObjectLake, monkeypatch: 
     manifest, etag = found
     many = [manifests.Entry(path=f"x{i:06d}.parquet", rows=1, bytes=1, schema=0, run="r") for i in range(10_000)]
     segments = manifests.write_segments(place.store, place, many, "many")
-    import msgspec
-
     big = msgspec.structs.replace(manifest, segments=tuple(segments), files=10_001, rows=10_001)
     lake.store.write(place.manifest, manifests.encoded(big), only_if=etag)
     asked: list[tuple[str, int]] = []
@@ -380,3 +382,38 @@ def test_a_store_that_cannot_be_reached_ends_the_run_with_setting_and_remedy(
     error = str(receipt.streams[0].error)
     assert receipt.exit_code == 2 and "the secret key is wrong" in error
     assert "canary-1" not in error and lake.job == "job"
+
+
+# -- Upkeep -------------------------------------------------------------------------------------------------------------
+
+DEAD, LIVE = "01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000002"
+
+
+def test_files_of_killed_runs_are_removed_and_nothing_else(lake: ObjectLake) -> None:
+    lake.load((ID, INGEST), {"id": [1]}, partitioning=DAY)
+    counted = lake.files_on_disk()
+    base, store = lake.prefix, lake.store
+    left = {f"{base}/ingest_date=2026-03-02/people_000007-{DEAD}.parquet", f"{base}/_dativo/files-{DEAD}-0-0000.json"}
+    stays = {f"{base}/people_000008-{LIVE}.csv.gz", f"{base}/mine.txt", f"{base}/other/people_000001-{DEAD}.parquet"}
+    for key in left | stays:
+        store.write(key, b"x")
+    job = lake.project.load()
+    keeper = ObjectKeeper(job, job.streams[0])
+    (table,) = keeper.tables()
+    wanted = Wanted(older_than_days=-1, live=lambda: frozenset({LIVE}))
+    told = keeper.orphans(table, wanted)
+    assert set(told.paths) == {store.uri(key) for key in left}
+    assert (told.files, told.in_use, told.unknown, told.recent) == (2, 1, 2, 0)
+    assert keeper.orphans(table, Wanted(older_than_days=1)).recent == 3
+    assert keeper.orphans(table, msgspec.structs.replace(wanted, act=True)).files == 2
+    assert {o.key for o in store.list(base)} == counted | stays | {f"{base}/_dativo/manifest.json"}
+    assert lake.rows()["id"].to_list() == [1]
+
+
+def test_dativo_maintain_goes_over_the_table_and_its_rejects(lake: ObjectLake) -> None:
+    lake.project.write("data/people.csv", "id\n1\nx\n")
+    lake.make_job("job", schema_validation_mode="quarantine")
+    assert lake.project.sync().status == "loaded"
+    done = maintain(["job"])
+    assert [u.table for u in done.tables] == ["default.people", "default.people__rejects"]
+    assert done.exit_code == 0 and all(u.orphans is not None and u.orphans.files == 0 for u in done.tables)
