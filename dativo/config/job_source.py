@@ -53,7 +53,10 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
 
     unknown: ClassVar[str] = "keep"
     aliases: ClassVar[dict[str, str]] = {"file": "path", "file_path": "path", "file_id": "id", "name": "object"}
-    path: Annotated[str | None, Meta(description="local path or glob (`data/*.csv`, `**` for folders)")] = None
+    path: Annotated[
+        str | None,
+        Meta(description="path or glob (`data/*.csv`, `**` for folders); in a store a key, or `s3://bucket/key`"),
+    ] = None
     id: Annotated[str | None, Meta(description="identity in the state, or the file's id at its service")] = None
     object: Annotated[str | None, Meta(description="object name; the file's stem by default")] = None
     modified_time: Annotated[
@@ -123,7 +126,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     engine: Annotated[Engine | str | None, Meta(description="engine and its options")] = None
     custom_reader: Annotated[str | None, Meta(description="`path.py:Class` or `lib.so:function`")] = None
     table: Annotated[str | None, Meta(description="short form of one entry in `tables`")] = None
-    prefix: Annotated[str | None, Meta(description="prefix in an object store")] = None
+    prefix: Annotated[str | None, Meta(description="beginning of the keys in an object store")] = None
     bucket: Annotated[str | None, Meta(description="bucket of an object store")] = None
-    pattern: Annotated[str | None, Meta(description="glob below `prefix`")] = None
+    pattern: Annotated[str | None, Meta(description="glob below `prefix`; without it all that lies there")] = None
     extra: dict[str, Any] = {}

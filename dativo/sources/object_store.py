@@ -17,6 +17,9 @@ from dativo.sources.store_files import StoreFile
 from dativo.sources.store_listing import StoreListing
 from dativo.state.cursor import Cursor
 
+# How many files a check looks into.
+CHECKED = 16
+
 _FIELD = "source.engine.options.format"
 _READERS: dict[Format, Callable[..., Source]] = {"csv": CsvSource, "jsonl": JsonlSource, "parquet": ParquetSource}
 
@@ -35,7 +38,16 @@ class ObjectStoreSource:
         return [s.name for s in self.job.streams]
 
     def check(self, stream: StreamConfig) -> list[dict[str, Any]]:
-        return self._reader(stream).check(stream)
+        """The first files, looked into; of the others only that they are there."""
+        reader = self._reader(stream)
+        files = self._listed[stream.name]
+        self._listed[stream.name] = files[:CHECKED]
+        found = reader.check(stream)
+        if len(files) > CHECKED:
+            found.append(
+                {"name": stream.name, "ok": True, "message": f"{len(files)} files, the first {CHECKED} opened"}
+            )
+        return found
 
     def read(
         self,

@@ -25,7 +25,7 @@ KEPT = 32 << 20
 # Of a file that is read from its beginning to its end: the first requests are small, for readers that need few rows.
 GROWING = (256 << 10, 1 << 20, 4 << 20)
 FETCH = 8 << 20
-AHEAD = 3
+AHEAD = 2
 
 
 class Heads:
