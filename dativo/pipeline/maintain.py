@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -12,8 +14,10 @@ from dativo import connectors
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import ConfigError, DativoError, Problem, TargetError
 from dativo.pipeline.run import run_token
-from dativo.pipeline.staging import alive, staging_root
+from dativo.pipeline.staging import alive, staging_folder, staging_root
 from dativo.pipeline.tables import find_table
+from dativo.state.lock import running
+from dativo.state.store import state_root
 from dativo.targets.upkeep import (
     SAFE_DAYS,
     STEPS,
@@ -92,18 +96,26 @@ def maintain(
         raise ConfigError([Problem("files of no size cannot be made", hint="take at least 1 MiB")])
     work = _Work(asked, named=bool(steps))
     for job, stream in _streams(names):
+        token = run_token(datetime.now(UTC))
         wanted = Wanted(
             steps=asked,
             keep_snapshots=keep_snapshots,
             keep_days=keep_days,
             older_than_days=older_than_days,
             file_bytes=(file_megabytes or job.target.parquet_target_size_mb or 150) << 20,
-            live=alive(staging_root(job)),
-            token=run_token(datetime.now(UTC)),
+            live=partial(_others, job, token),
+            token=token,
             act=act,
         )
-        work.stream(job, stream, wanted)
+        # Another maintenance takes this one for a run, and leaves its files alone.
+        with staging_folder(staging_root(job), f"{token}-maintain") if act else nullcontext():
+            work.stream(job, stream, wanted)
     return work.result(act)
+
+
+def _others(job: ResolvedJob, token: str) -> frozenset[str]:
+    """The runs that go on, but for this one: on this machine, and on others that have the same state folder."""
+    return (alive(staging_root(job)) | running(state_root(job), SAFE_DAYS * 86_400)) - {token}
 
 
 def _steps(names: Sequence[str]) -> tuple[Step, ...]:
@@ -127,7 +139,7 @@ def _check_ages(ages: dict[str, float | None], allow_recent: bool) -> None:
                         f"{days:g} days are less than the safe age of {SAFE_DAYS:g} days: a run that goes on elsewhere may "
                         "still need what is that young",
                         field=shown,
-                        hint="add --allow-recent if you know that no run goes on but those of this machine",
+                        hint="add --allow-recent if you know that none goes on but those of this project on this machine",
                     )
                 ]
             )

@@ -135,6 +135,20 @@ class RunLock:
         return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 
 
+def running(root: Path, within: float) -> frozenset[str]:
+    """The tokens of the runs that hold a lock below the folder of all state.
+
+    Left out are those whose owner is known to be dead, or has given no sign for `within` seconds.
+    """
+    found = set()
+    for path in root.glob("*/*.lock"):
+        with contextlib.suppress(OSError, ValueError):
+            owner = json.loads(path.read_bytes())
+            if time.time() - path.stat().st_mtime < within and isinstance(owner, dict) and not _is_dead(owner):
+                found.add(str(owner.get("run", "")))
+    return frozenset(found - {""})
+
+
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keeps other processes from looking at the folder's locks meanwhile, where its file system can."""

@@ -5,6 +5,7 @@ Every step can be asked what it would do before it does it. None of them changes
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import msgspec
@@ -31,8 +32,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     The newest `keep_snapshots` stay, and whatever the table was within the last `keep_days`; None takes what the table
     says, else KEPT_SNAPSHOTS and KEPT_DAYS. Unreferenced files and branches of runs go when they are older than
-    `older_than_days`, but never those of the runs in `live`, which are tokens. `file_bytes` is the size that merged files
-    are to have; their names begin with `token`.
+    `older_than_days`, but never those of the runs whose tokens `live` gives, which is asked when the files are known.
+    `file_bytes` is the size that merged files are to have; their names begin with `token`.
     """
 
     steps: tuple[Step, ...] = STEPS
@@ -40,7 +41,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     keep_days: float | None = None
     older_than_days: float = SAFE_DAYS
     file_bytes: int = 150 << 20
-    live: frozenset[str] = frozenset()
+    live: Callable[[], frozenset[str]] = frozenset
     token: str = ""
     act: bool = False
 

@@ -291,7 +291,7 @@ def test_files_of_a_run_that_goes_on_stay_whatever_their_age(lake: Lake) -> None
     token = run_token(datetime.now(UTC))
     slow, _ = lake.opened(token=token)
     written = write(slow, lake.frame([99]))
-    done = keeper(lake).orphans(lake.name, wanted(live=frozenset([token])))
+    done = keeper(lake).orphans(lake.name, wanted(live=lambda: frozenset([token])))
     assert done.files == 0 and done.in_use == 1
     commit(slow, written)
     assert lake.ids == [*ids, 99]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import process
+from tests.cli.conftest import BIN, process
 from tests.faults.people import ROWS, data_files, ids, people
 from tests.faults.worker import Worker
 from tests.project import Project
@@ -166,3 +168,40 @@ def test_maintenance_again_and_again_while_a_job_loads_loses_and_doubles_nothing
     maintained(job, *AT_ONCE)
     assert ids(job) == expected
     assert len(data_files(job)) == len(list(job.table().scan().plan_files()))
+
+
+def test_a_run_of_another_machine_that_holds_its_lock_here_is_safe_at_any_age(loaded: Project, worker: Start) -> None:
+    """The state folder is shared: its lock says that it goes on, and not on which machine of ours."""
+    before = set(data_files(loaded))
+    run = waiting(loaded, worker)
+    mine = set(data_files(loaded)) - before
+    aside = (loaded.root / ".local/staging").rename(loaded.root / ".local/elsewhere")
+    lock = loaded.root / ".local/state/acme/job.lock"
+    told = json.loads(lock.read_text())
+    lock.write_text(json.dumps({**told, "host": "another/0"}))
+    made_old(loaded, 100)
+    assert "of runs that go on" in maintained(loaded, *AT_ONCE)
+    assert all(path.exists() for path in mine)
+    shutil.rmtree(loaded.root / ".local/staging", ignore_errors=True)
+    aside.rename(loaded.root / ".local/staging")
+    run.release()
+    assert run.receipt()["status"] == "loaded"
+    assert ids(loaded) == LOADED + NEXT
+
+
+def test_two_maintenances_at_once_do_not_take_each_other_s_files(loaded: Project) -> None:
+    """One merges, the other finds files that nothing refers to yet."""
+    command = [BIN / "dativo", *ALL, *AT_ONCE]
+    for number in range(4):
+        for more in range(6):
+            people(loaded, range(10_000 + 100 * number + more, 10_000 + 100 * number + more + 1))
+            assert loaded.sync().status == "loaded"
+        expected = ids(loaded)
+        both = [
+            subprocess.Popen(command, cwd=loaded.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        for done in both:
+            _, err = done.communicate(timeout=120)
+            assert done.returncode in (0, 1) and "Traceback" not in err, err
+        assert ids(loaded) == expected

@@ -111,8 +111,10 @@ def dead_branches(catalog: NessieCatalog, wanted: Wanted, now: float) -> Branche
     """Removes the branches of runs that are over: those on which nothing happened for the safe age, kept ones too."""
     names: list[str] = []
     kept = 0
-    for branch in run_branches(catalog):
-        if branch.token in wanted.live or now - _last_change(catalog, branch.name, branch.started) < (
+    branches = run_branches(catalog)
+    live = wanted.live()
+    for branch in branches:
+        if branch.token in live or now - _last_change(catalog, branch.name, branch.started) < (
             wanted.older_than_days * DAY
         ):
             kept += 1

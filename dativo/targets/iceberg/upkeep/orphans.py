@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from uuid import UUID
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
+from pyiceberg.typedef import Identifier
 
 from dativo.errors import TargetError
 from dativo.targets.iceberg.upkeep.expire import check_collectable
@@ -49,11 +50,12 @@ def orphans(catalog: Catalog, table: Table, needs: Needs, wanted: Wanted, *, ver
         check_collectable(table)
     location = table.location()
     files = list(listed(table.io, location))
+    # In this order: a run that wrote one of the files goes on still, or has committed them when the table is loaded.
+    ages = _Ages(files, wanted, time.time())
     fresh = catalog.load_table(table.name())
     needed = needs(fresh)
     loose = [f for f in files if normal(f.path) not in needed]
     made = [f for f in loose if _MADE.fullmatch(_inside(f.path, location))]
-    ages = _Ages(files, wanted, time.time())
     old = [f for f in made if ages.is_old(f)]
     free = [f for f in old if not ages.in_use(f, _inside(f.path, location))]
     if free:
@@ -82,7 +84,7 @@ class _Ages:
     """How old files are, and which belong to runs that go on."""
 
     def __init__(self, files: Iterable[StoredFile], wanted: Wanted, now: float) -> None:
-        self.wanted = wanted
+        self.live = wanted.live()
         self.before = now - wanted.older_than_days * DAY
         self.newest: dict[str, float] = {}
         for file in files:
@@ -90,14 +92,14 @@ class _Ages:
             if token is not None:
                 self.newest[token] = max(file.modified, self.newest.get(token, 0.0))
         # What a run writes as it commits does not carry its token: all that came since the first of them began.
-        self.since = min((_begun(token) for token in wanted.live), default=float("inf")) - HOUR
+        self.since = min((_begun(token) for token in self.live), default=float("inf")) - HOUR
 
     def is_old(self, file: StoredFile) -> bool:
         token = _token(file.path)
         return (file.modified if token is None else self.newest[token]) <= self.before
 
     def in_use(self, file: StoredFile, inside: str) -> bool:
-        if _token(file.path) in self.wanted.live:
+        if _token(file.path) in self.live:
             return True
         return inside.startswith("metadata/") and file.modified >= self.since
 
@@ -109,7 +111,10 @@ def _token(path: str) -> str | None:
 
 def _begun(token: str) -> float:
     """When the run of a token began: a UUID of version 7 begins with its milliseconds since 1970."""
-    return (UUID(token).int >> 80) / 1000
+    try:
+        return (UUID(token).int >> 80) / 1000
+    except ValueError:
+        return 0.0
 
 
 def _still_free(catalog: Catalog, table: Table, needs: Needs, files: list[StoredFile]) -> list[StoredFile]:
@@ -125,7 +130,7 @@ def _still_free(catalog: Catalog, table: Table, needs: Needs, files: list[Stored
 def _check_alone(catalog: Catalog, table: Table) -> None:
     """Raises TargetError when another table of the catalog has its files in this one's folder."""
     own = normal(table.location())
-    for namespace in catalog.list_namespaces():
+    for namespace in _namespaces(catalog, ()):
         for identifier in catalog.list_tables(namespace):
             if tuple(identifier) == tuple(table.name()):
                 continue
@@ -140,6 +145,13 @@ def _check_alone(catalog: Catalog, table: Table) -> None:
                     "it needs cannot be told apart",
                     hint="no file was removed; give each table a folder of its own",
                 )
+
+
+def _namespaces(catalog: Catalog, parent: Identifier) -> Iterator[Identifier]:
+    for namespace in catalog.list_namespaces(parent):
+        if len(namespace) > len(parent):
+            yield namespace
+            yield from _namespaces(catalog, namespace)
 
 
 def _check_own(table: Table, loose: list[StoredFile]) -> None:
