@@ -22,7 +22,7 @@ def opening(job: ResolvedJob, full_refresh: bool) -> None:
     say(f"{job.name} · tenant {job.tenant_id}")
     for stream in job.streams:
         asset = stream.asset
-        files = ", ".join(f.path or f.id or "" for f in stream.files) or ", ".join(stream.objects)
+        files = ", ".join(f.path or f.id or "" for f in stream.files) or ", ".join(stream.objects) or _below(job)
         personal = [f.name for f in asset.fields if f.classification]
         say(f"  from  {job.source_type:<10} {cell(files, 90)}")
         parts = [plural(len(asset.fields), "column")]
@@ -37,6 +37,12 @@ def opening(job: ResolvedJob, full_refresh: bool) -> None:
         say(f"  mode  {job.validation_mode}{limit}")
     if job.unbuilt:
         say(f"  note  does nothing yet in this version: {', '.join(job.unbuilt)}")
+
+
+def _below(job: ResolvedJob) -> str:
+    """Where in an object store a source reads that names no files."""
+    parts = (job.source.prefix, job.source.pattern)
+    return "/".join(p.strip("/") for p in parts if p)
 
 
 def results(
