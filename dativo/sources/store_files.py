@@ -152,7 +152,7 @@ class OpenStoreFile:
         if start < min(HEAD, self.size):
             yield self._head()[start:]
             start = HEAD
-        pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="dativo-fetch")
+        pool = ThreadPoolExecutor(AHEAD + 1, thread_name_prefix="dativo-fetch")
         waiting: deque[Future[bytes]] = deque()
         taken = 0
         try:
