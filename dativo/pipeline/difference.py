@@ -17,7 +17,7 @@ from dativo.errors import TargetError, listed
 from dativo.pipeline.purposes import hidden_columns, one_stream, purpose_treatments
 from dativo.pipeline.run_names import WHICH, find_places, pick
 from dativo.pipeline.runs import TableRun, runs_of
-from dativo.pipeline.staging import staging_folder, staging_root
+from dativo.pipeline.staging import staging_root
 from dativo.targets.reading import FileCount, TableColumn, Version
 
 
@@ -136,8 +136,7 @@ def _difference(
     hidden: dict[str, Treatment] = {} if show_pii else hidden_columns(job, stream)
     old, new = versions
     pair = Pair(old, new, _key(job, stream), hidden)
-    with staging_folder(staging_root(job), f"diff-{old.snapshot.id}-{new.snapshot.id}") as folder:
-        seen = pair.compared(folder, rows)
+    seen = pair.compared(staging_root(job), rows)
     masked = tuple(n for n in hidden if any(f.name == n for f in (*old.fields, *new.fields)))
 
     def sample(frame: Any, version: Version) -> Sample:

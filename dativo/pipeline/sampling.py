@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,15 @@ from dativo.config.privacy import Treatment
 from dativo.contract.dtypes import polars_type
 from dativo.contract.written import written
 from dativo.errors import TargetError
+from dativo.pipeline.staging import staging_folder
 from dativo.privacy.mask import shown, treated_field
 from dativo.staging.difference import KEY, ROW, Hash, compare
 from dativo.staging.identity import identity, value_text
 from dativo.targets.reading import Version
 
 _NESTED = ("list", "struct")
+# Names that no column of a table has.
+HASHES = ("__dativo_h1", "__dativo_h2")
 
 
 @dataclass(slots=True, frozen=True)
@@ -75,15 +79,21 @@ class Pair:
         found = (treated_field(f, "partial" if f.name in self.hidden else "none") for f in version.fields)
         return tuple(f for f in found if f is not None)
 
-    def compared(self, folder: Path, rows: int) -> Seen:
-        """The difference, and no more than `rows` rows of each kind. Raises TargetError when a file cannot be read."""
+    def compared(self, staging: Path, rows: int) -> Seen:
+        """The difference, and no more than `rows` rows of each kind; hashes are kept below `staging` meanwhile.
+
+        Raises TargetError when a file cannot be read.
+        """
         old, new = self.before, self.after
         if old.rows is None and new.exact:
-            return self._one_sided((new.own.rows, 0, 0), rows)
+            return self._apart((new.own.rows, 0, 0), rows)
         if new.rows is None and old.exact:
-            return self._one_sided((0, old.own.rows, 0), rows)
-        hashes = [self._hashes(v, folder / f"{n}.parquet") for v, n in ((old, "before"), (new, "after"))]
-        found = compare(folder, *hashes, examples=rows)
+            return self._apart((0, old.own.rows, 0), rows)
+        if not self.shared:
+            return self._apart((new.own.rows, old.own.rows, 0), rows)
+        with staging_folder(staging, f"diff-{secrets.token_hex(6)}") as folder:
+            hashes = [self._hashes(v, folder / f"{n}.parquet") for v, n in ((old, "before"), (new, "after"))]
+            found = compare(folder, *hashes, examples=rows)
         was = self._rows(old, [*found.removed_rows, *(b for b, _ in found.changed_rows)])
         now = self._rows(new, [*found.added_rows, *(a for _, a in found.changed_rows)])
         changed = [(b, a) for b, a in found.changed_rows if b in was and a in now]
@@ -97,8 +107,8 @@ class Pair:
             tuple(_differing(was[b], now[a]) for b, a in changed),
         )
 
-    def _one_sided(self, counts: tuple[int, int, int], rows: int) -> Seen:
-        """Files came or went, not both: the rows in them are counted already."""
+    def _apart(self, counts: tuple[int, int, int], rows: int) -> Seen:
+        """No row of one version can be one of the other: the rows in the files are counted already."""
         frames = {}
         for version in (self.before, self.after):
             frame = self._empty(version)
@@ -124,19 +134,21 @@ class Pair:
         """Each shared column as it is named while rows are compared, and as it is called."""
         return [(msgspec.structs.replace(s.field, name=f"__dativo_{i}"), s.field) for i, s in enumerate(self.shared)]
 
-    def _identities(self) -> list[pl.Expr]:
-        fields = self._compared_fields()
-        own = [e.alias(n) for e, n in zip(identity([f for f, _ in fields]), ROW, strict=True)]
-        key = [f for f, called in fields if called.name in self.key]
+    def _row(self) -> list[pl.Expr]:
+        return identity([f for f, _ in self._compared_fields()])
+
+    def _keys(self) -> list[pl.Expr]:
+        key = [f for f, called in self._compared_fields() if called.name in self.key]
         if not key:
-            return [*own, *(pl.lit(None, dtype=pl.UInt64).alias(n) for n in KEY)]
+            return [pl.lit(None, dtype=pl.UInt64)] * 2
         given = pl.all_horizontal(pl.col(f.name).is_not_null() for f in key)
-        return [*own, *(pl.when(given).then(e).alias(n) for e, n in zip(identity(key), KEY, strict=True))]
+        return [pl.when(given).then(e) for e in identity(key)]
 
     def _hashes(self, version: Version, path: Path) -> Path | None:
         if version.rows is None:
             return None
-        frame = self._aligned(version).select(self._identities())
+        hashes = zip((*self._row(), *self._keys()), (*ROW, *KEY), strict=True)
+        frame = self._aligned(version).select(e.alias(n) for e, n in hashes)
         sink = frame.sink_parquet(path, compression="lz4", lazy=True, maintain_order=False)
         assert sink is not None
         _collected(sink)
@@ -149,19 +161,22 @@ class Pair:
         if version.rows is None or not wanted:
             return {}
         pairs = list(dict.fromkeys(wanted))
-        chosen = pl.LazyFrame(pairs, schema=dict.fromkeys(ROW, pl.UInt64), orient="row")
+        chosen = pl.LazyFrame(pairs, schema=dict.fromkeys(HASHES, pl.UInt64), orient="row")
         fields = self._compared_fields()
         texts = pl.struct(value_text(f, pl.col(f.name)).alias(called.name) for f, called in fields)
         keys = [pl.col(f.name) for f, called in fields if called.name in self.key and f.kind not in _NESTED]
-        frame = self._aligned(version).with_columns(self._identities()).join(chosen, on=ROW, how="semi")
+        hashed = (e.alias(n) for e, n in zip(self._row(), HASHES, strict=True))
+        frame = self._aligned(version).with_columns(hashed).join(chosen, on=HASHES, how="semi")
         picked = frame.select(
-            *ROW,
+            *HASHES,
             pl.struct(self._shown(version)).alias("row"),
             texts.alias("texts"),
-            (pl.struct(keys) if keys else pl.struct(*ROW)).alias("sort"),
+            (pl.struct(keys) if keys else pl.struct(*HASHES)).alias("sort"),
         )
-        found = _collected(picked.unique(subset=ROW, keep="any")).sort("sort").with_row_index("place")
-        return {(r[ROW[0]], r[ROW[1]]): _Row(r["row"], r["texts"], r["place"]) for r in found.iter_rows(named=True)}
+        found = _collected(picked.unique(subset=HASHES, keep="any")).sort("sort").with_row_index("place")
+        return {
+            (r[HASHES[0]], r[HASHES[1]]): _Row(r["row"], r["texts"], r["place"]) for r in found.iter_rows(named=True)
+        }
 
     def _shown(self, version: Version) -> list[pl.Expr]:
         return [

@@ -91,3 +91,27 @@ def test_a_run_that_is_not_there_is_told_with_the_others(job: Project) -> None:
     with pytest.raises(DativoError) as caught:
         diff_runs("ffff", "latest", job=job.load())
     assert token[:13] in caught.value.render()
+
+
+@pytest.mark.server
+def test_tables_that_were_published_by_one_merge_have_the_run_in_their_past(
+    project: Project, nessie_server: Nessie
+) -> None:
+    space = f"space_{secrets.token_hex(6)}"
+    for name in ("one", "two"):
+        project.asset(FIELDS, name, object=name, domain=space)
+    files = [{"path": f"data/{name}.csv", "object": name} for name in ("one", "two")]
+    assets = ["assets/one.yaml", "assets/two.yaml"]
+    project.job(asset_path=None, assets=assets, source={"files": files}, target=nessie_block(nessie_server))
+    tokens = []
+    for rows in ("1,Ada\n", "1,Ada\n2,Alan\n"):
+        for name in ("one", "two"):
+            project.write(f"data/{name}.csv", f"id,name\n{rows}")
+        receipt = project.sync()
+        assert receipt.exit_code == 0, receipt.streams
+        tokens.append(receipt.run_id)
+    for name in ("one", "two"):
+        assert [r.run for r in list_runs(project.load(), stream=name)] == tokens[::-1]
+        found = diff_runs(*tokens, job=project.load(), stream=name)
+        assert (found.table, found.rows.added, found.rows.removed) == (f"{space}.{name}", 1, 0)
+    assert [t.table for t in show_run(tokens[0]).tables] == [f"{space}.one", f"{space}.two"]

@@ -107,6 +107,29 @@ def test_without_a_key_rows_are_a_multiset(project: Project) -> None:
     assert sorted((r["a"], r["b"]) for r in found.removed.dicts()) == [("x", "1"), ("z", "1")]
 
 
+def test_columns_may_have_the_names_that_hashes_have(project: Project) -> None:
+    project.asset([{"name": n} for n in ("h1", "h2", "k1", "k2", "row", "sort", "texts")])
+    project.job()
+    head = "h1,h2,k1,k2,row,sort,texts\n"
+    load(project, head + "a,b,c,d,e,f,g\n")
+    load(project, head + "1,2,3,4,5,6,7\n")
+    found = difference(project)
+    assert counts(found) == (1, 1, 0)
+    assert list(found.added.dicts()[0].values()) == list("1234567")
+    assert list(found.removed.dicts()[0].values()) == list("abcdefg")
+
+
+def test_versions_without_a_column_in_common_are_told_so(people: Project) -> None:
+    table = people.table()
+    with table.update_schema() as update:
+        for name in ("id", "name", "age"):
+            update.delete_column(name)
+        update.add_column("new", StringType())
+    table.overwrite(pa.table({"new": ["x"]}))
+    found = diff_runs(str(list_runs(people.load())[-1].run), "latest", job=people.load())
+    assert set(found.not_compared) == {"id", "name", "age", "new"} and counts(found) == (1, 3, 0)
+
+
 def test_a_new_version_of_a_key_in_append_is_an_added_row(project: Project) -> None:
     project.asset(FIELDS)
     project.job(target={"write_mode": "append"})
