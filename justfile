@@ -27,9 +27,9 @@ test-readers *arguments:
 test-quick *arguments:
     pytest -n 2 -m "not server and not slow" {{ arguments }}
 
-# Kill runs at many more random moments than the tests do.
-soak rounds="500":
-    DATIVO_KILLS={{ rounds }} pytest tests/faults/test_kill.py -s
+# Let random mishaps befall runs, on the embedded catalog and on Nessie, and look for lost or doubled rows: docs/soak.md.
+soak rounds="1000" *arguments:
+    python -m tests.faults.soak {{ rounds }} {{ arguments }}
 
 # Servers to try things on: `just services up|down|status|logs [NAME…]`; docs/development/services.md. Tests start their own.
 services *arguments:
@@ -44,6 +44,10 @@ lint:
     ruff check .
     ruff format --check .
     mypy
+
+# Check every YAML file of the repository: against the schemas of `schemas/`, and by `dativo validate`.
+schema-validate:
+    python -m tests.schema_validate
 
 # Mend style and formatting.
 format:

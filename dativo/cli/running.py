@@ -64,12 +64,14 @@ def run_files(files: Sequence[Path], wishes: Wishes) -> int:
     codes = [2] * (len(files) - len(started.jobs)) + [e.exit_code for e in ended]
     code = 2 if not finished else 0 if not any(codes) else 2 if all(c == 2 for c in codes) else 1
     errors = [p for e in ended if e.error is not None for p in e.error.problems()]
-    return _end(ended, [*broken, *errors], code, wishes)
+    return _end(ended, [*broken, *errors], code, wishes, started.invalid)
 
 
-def _end(ended: Sequence[Ended], problems: Sequence[Problem], code: int, wishes: Wishes) -> int:
+def _end(
+    ended: Sequence[Ended], problems: Sequence[Problem], code: int, wishes: Wishes, invalid: Sequence[str] = ()
+) -> int:
     with contextlib.suppress(BrokenPipeError):  # what was done is done, whether its figures are read or not
-        _show(ended, problems, code, wishes)
+        _show(ended, problems, code, wishes, invalid)
     return code
 
 
@@ -117,13 +119,16 @@ def _ending(ended: Ended) -> str:
     return f"✓ {ended.job.name}: {plural(receipt.loaded, 'row')} loaded in {receipt.seconds:.2f} s"
 
 
-def _show(ended: Sequence[Ended], problems: Sequence[Problem], code: int, wishes: Wishes) -> None:
+def _show(
+    ended: Sequence[Ended], problems: Sequence[Problem], code: int, wishes: Wishes, invalid: Sequence[str]
+) -> None:
     receipts = [e.receipt for e in ended if e.receipt is not None]
     if wishes.as_json:
         jobs = [as_builtins(r) for r in receipts]
         print_json({"version": 1, "exit_code": code, "jobs": jobs, "problems": _told(problems)})
         return
     without = [(e.job.name, "not begun" if e.error is None else "not run") for e in ended if e.receipt is None]
+    without += [(name, "not valid") for name in invalid]
     results(receipts, out(), errors=not wishes.json_logs, without=without)
     if wishes.guide:
         what_next(receipts, out())

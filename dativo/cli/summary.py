@@ -61,7 +61,7 @@ def results(
     console.print(_jobs(streams, without, console) if several else _streams(streams, console))
     for receipt, stream in streams:
         # Of several jobs only those that have something to tell are told of below the table.
-        if not several or stream.error or stream.warnings or stream.rules:
+        if not several or stream.warnings or stream.rules:
             _after(receipt, stream, console)
         if stream.error and errors:
             say(f"error: {stream.error}")

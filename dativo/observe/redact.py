@@ -28,8 +28,11 @@ _SHORTEST_SECRET = 4
 _SHORTEST = 6
 # A variable that is only called like a secret often holds a word that messages need: "postgres", "minioadmin".
 _WORD = re.compile(r"[a-z]{,11}|\d{,7}")
-# What stands in place of a secret, or for none.
-_ORDINARY = ("none", "null", "true", "false", "default")
+# What stands in place of a secret, or for none; to hide a word that everyone tries first would only hide messages.
+_ORDINARY = (
+    "none", "null", "true", "false", "default", "example", "password", "secret", "changeme", "admin", "minioadmin",
+    "postgres", "dativo", "test",
+)  # fmt: skip
 _IN_ADDRESS = re.compile(r"(://[^/@\s:'\"]*:)([^/@\s'\"]+)@")
 
 
@@ -75,7 +78,7 @@ def redactor(*known: ResolvedJob | Secrets) -> Redactor:
         found += (s.value for s in settings if len(s.value) >= _SHORTEST_SECRET and s.value not in ordinary)
         for block in (job.source, job.target, job.file.catalog, job.file.infrastructure):
             found += (s for s in _of_settings(msgspec.to_builtins(block)) if s not in ordinary)
-    return Redactor(found)
+    return Redactor(s for s in found if s not in _ORDINARY)
 
 
 def _of_variables(variables: Mapping[str, str]) -> Iterator[str]:

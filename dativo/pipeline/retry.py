@@ -21,7 +21,7 @@ from dativo.errors import (
     UnsupportedError,
 )
 from dativo.observe.listener import Listener
-from dativo.pipeline.run import exit_code, worst
+from dativo.pipeline.run import exit_code, kind_of, worst
 from dativo.receipt import Receipt
 from dativo.state.lock import JobIsRunning
 
@@ -139,7 +139,7 @@ def _try(attempt: Attempt, names: Sequence[str] | None, again: bool) -> tuple[Re
     except DativoError as error:
         # What is raised before a stream is read comes from the configuration, but for a catalog that does not answer
         # and for another run of the same job.
-        if not again or not isinstance(error, TargetError | JobIsRunning) or error.code in LASTING:
+        if not again or not isinstance(error, TargetError | JobIsRunning) or kind_of(error) in LASTING:
             raise
         return None, error
 
@@ -169,7 +169,7 @@ def _may_pass(receipt: Receipt | None, error: DativoError | None) -> bool:
 def _ending(receipt: Receipt | None, error: DativoError | None) -> tuple[int, list[str]]:
     if receipt is None:
         assert error is not None
-        return error.exit_code, [error.render()]
+        return error.exit_code, [error.render().removeprefix("error: ")]
     return receipt.exit_code, [s.error for s in receipt.streams if s.error]
 
 

@@ -14,7 +14,17 @@ import msgspec
 
 from dativo import connectors
 from dativo.config.resolve import ResolvedJob, StreamConfig
-from dativo.errors import ContractError, DativoError, Interrupted, SourceError, StateError, listed
+from dativo.errors import (
+    ConfigError,
+    ContractError,
+    DativoError,
+    Interrupted,
+    SourceError,
+    StateError,
+    StoreError,
+    TargetError,
+    listed,
+)
 from dativo.observe.listener import Listener, Silence
 from dativo.observe.redact import redactor
 from dativo.pipeline.background import NOTHING
@@ -208,7 +218,7 @@ class _Run:
         status: Status = "refused" if isinstance(error, ContractError) else "failed"
         error = connectors.explained(self.job, error)
         text = self.redactor.mask(error.render().removeprefix("error: "))
-        return msgspec.structs.replace(receipt, status=status, error=text, error_code=error.code)
+        return msgspec.structs.replace(receipt, status=status, error=text, error_code=kind_of(error))
 
     def not_run(self, stream: StreamConfig, status: Status, why: str) -> StreamReceipt:
         """The receipt of a stream that was left out."""
@@ -255,6 +265,11 @@ class _Run:
             peak_memory=peak_memory(),
             streams=tuple(streams),
         )
+
+
+def kind_of(error: DativoError) -> str:
+    """The code of an error; `config` for a target that misses a setting or has one that cannot be."""
+    return ConfigError.code if isinstance(error, TargetError | StoreError) and error.field else error.code
 
 
 def worst(streams: Sequence[StreamReceipt]) -> Status:

@@ -27,7 +27,6 @@ from dativo.secret_managers.choice import secret_manager
 from dativo.secret_managers.required import missing_secrets
 from dativo.state.store import state_root
 
-# The ports have 2 seconds, everything else 5; a target asks for a few things one after another.
 SECONDS = 15.0
 RUNNER = "configs/runner.yaml"
 
@@ -58,13 +57,12 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """The jobs that can run, every problem of the configuration, and the retries for jobs that have none of their own.
-
-    `fatal` tells why nothing may run.
-    """
+    """The jobs that can run, the names of those that are not valid, every problem of the configuration, and the retries
+    for jobs that have none of their own. `fatal` tells why nothing may run."""
 
     jobs: tuple[ResolvedJob, ...]
-    problems: tuple[Problem, ...]
+    invalid: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     retry: Retry | None = None
     fatal: Problem | None = None
 
@@ -126,7 +124,14 @@ class _Startup:
         self.invalid(invalid)
         seconds = round(time.perf_counter() - self.begun, 3)
         announcer.step("startup_complete", jobs=len(jobs), invalid=len(files) - len(jobs), seconds=seconds)
-        return Started(jobs=tuple(jobs), problems=(*unreadable, *invalid), retry=self.default_retry(jobs))
+        valid = {job.path for job in jobs}
+        left_out = tuple(path.stem for path in files if paths.shown(path) not in valid)
+        return Started(
+            jobs=tuple(jobs),
+            invalid=left_out,
+            problems=(*unreadable, *invalid),
+            retry=self.default_retry(jobs),
+        )
 
     def document(self, path: Path) -> _Read:
         node = self.resolver.document(path)
@@ -183,7 +188,7 @@ class _Startup:
         variables = known_variables()
         problems = [p for secrets in found for p in secrets.problems]
         problems += [p for job in jobs for p in job.secrets.problems]
-        problems += [p for job in jobs for p in missing_secrets(job, variables)]
+        problems += _once([p for job in jobs for p in missing_secrets(job, variables)])
         for problem in dict.fromkeys(problems):
             self.announcer.problem("secrets_warning", problem)
         names = sorted({name for secrets in found for name in secrets.values})
@@ -191,20 +196,10 @@ class _Startup:
 
     def variables(self, jobs: list[ResolvedJob]) -> None:
         """Tells each variable that is set nowhere once, with every place that uses it."""
-        places: dict[str, list[str]] = {}
-        hints: dict[str, Problem] = {}
-        for job in jobs:
-            for problem in job.warnings:
-                if problem.code == "env_missing":
-                    places.setdefault(problem.message, []).append(f"{problem.mark} {problem.field}".strip())
-                    hints.setdefault(problem.message, problem)
-        for message, used in places.items():
-            used = list(dict.fromkeys(used))
-            hint = "\n".join([*(f"used by {place}" for place in used), hints[message].hint])
-            self.announcer.problem(
-                "env_validation_warning", hints[message]._replace(mark=None, field="", hint=hint), used=used
-            )
-        if not places:
+        missing = [p for job in jobs for p in job.warnings if p.code == "env_missing"]
+        for problem in _once(missing):
+            self.announcer.problem("env_validation_warning", problem)
+        if not missing:
             self.announcer.step("env_validated")
 
     def infrastructure(self, jobs: list[ResolvedJob]) -> None:
@@ -266,6 +261,20 @@ class _Startup:
                 self.announcer.problem("config_warning", problem._replace(severity="warning"))
             return None
         return runner.retry_config
+
+
+def _once(problems: list[Problem]) -> list[Problem]:
+    """Each message once, with every place that it is about in its hint."""
+    places: dict[str, list[str]] = {}
+    for problem in problems:
+        places.setdefault(problem.message, []).append(f"used by {problem.mark} {problem.field}".strip())
+    first = {p.message: p for p in reversed(problems)}
+    return [
+        first[message]._replace(
+            mark=None, field="", hint="\n".join([*dict.fromkeys(used), first[message].hint]), severity="warning"
+        )
+        for message, used in places.items()
+    ]
 
 
 def _problems(answer: list[Finding] | DativoError) -> list[Problem]:
