@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from dativo import DativoError, diff_runs, list_runs, plan_reset, reset_state, show_run, show_table
+from dativo import DativoError, diff_runs, list_runs, plan_reset, reset_state, show_run, show_state, show_table
+from dativo.observe.listener import Silence
 from tests.lake import nessie_block
 from tests.project import Project
 from tests.services.nessie import Nessie
@@ -115,3 +117,37 @@ def test_tables_that_were_published_by_one_merge_have_the_run_in_their_past(
         found = diff_runs(*tokens, job=project.load(), stream=name)
         assert (found.table, found.rows.added, found.rows.removed) == (f"{space}.{name}", 1, 0)
     assert [t.table for t in show_run(tokens[0]).tables] == [f"{space}.one", f"{space}.two"]
+
+
+class During(Silence):
+    """Does something while a run reads its second stream, once."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.work: Callable[[], Any] | None = work
+
+    def phase(self, stream: str, name: str, meter: Any) -> None:
+        if stream == "two" and name == "loading" and self.work is not None:
+            work, self.work = self.work, None
+            work()
+
+
+@pytest.mark.server
+def test_a_reset_wins_against_a_run_on_its_own_branch(project: Project, nessie_server: Nessie) -> None:
+    space = f"space_{secrets.token_hex(6)}"
+    for name in ("one", "two"):
+        project.asset(FIELDS, name, object=name, domain=space)
+        project.write(f"data/{name}.csv", "id,name\n1,Ada\n")
+    files = [{"path": f"data/{name}.csv", "object": name} for name in ("one", "two")]
+    source = {"files": files, "incremental": {"strategy": "file_modified_time"}}
+    assets = ["assets/one.yaml", "assets/two.yaml"]
+    project.job(asset_path=None, assets=assets, source=source, target=nessie_block(nessie_server))
+    assert project.sync().exit_code == 0
+    for name in ("one", "two"):
+        project.write(f"data/{name}.csv", "id,name\n1,Ada\n2,Alan\n")
+    job = project.load()
+    receipt = project.sync(listener=During(lambda: reset_state(job, plan_reset(job))))
+    assert receipt.exit_code == 2
+    assert "another run of this job committed" in " ".join(s.error for s in receipt.streams)
+    assert [s.reset for s in show_state(job).streams] == [True, True]
+    receipt = project.sync()
+    assert [(s.extracted, s.loaded, s.deduplicated) for s in receipt.streams] == [(2, 1, 1), (2, 1, 1)]
