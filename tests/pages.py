@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 # What a clone has that commands of the pages use.
-SHIPPED = ("dev", "justfile", "jobs", "assets", "connectors", "registry", "data/demo")
+SHIPPED = ("dev", "justfile", "jobs", "assets", "connectors", "registry", "data/demo", "data/acme", "secrets/example")
 
 # Commands that a test cannot or must not run, by their beginning, each with its reason.
 EXEMPT = {
@@ -90,8 +90,9 @@ def _below_docs() -> list[Path]:
 class Reader:
     """Somebody who follows a page in a fresh copy of the repository, block by block."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, variables: dict[str, str] | None = None) -> None:
         self.home = home
+        self.variables = variables or {}
         self.folder = home / "dativo"
         self.exempted: set[str] = set()
         self.folder.mkdir()
@@ -118,7 +119,8 @@ class Reader:
     def environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         kept = {k: v for k, v in os.environ.items() if k in ("LD_LIBRARY_PATH", "TMPDIR", "SYSTEMROOT")}
-        return {**kept, "PATH": path, "HOME": str(self.home), "UV": str(self.home / "uv"), "LC_ALL": "C.UTF-8"}
+        own = {"PATH": path, "HOME": str(self.home), "UV": str(self.home / "uv"), "LC_ALL": "C.UTF-8"}
+        return {**kept, **own, **self.variables}
 
     def follow(self, page: Page) -> None:
         """Does what the page says; AssertionError where it does not happen."""

@@ -19,11 +19,16 @@ from dativo.config.resolve import Resolver
 from dativo.pipeline.refuse import unbuilt
 from dativo.sources.options import CsvOptions, JsonlOptions, ParquetOptions
 from tests.pages import EXEMPT, ROOT, SHIPPED, Block, Page, Reader, pages
+from tests.services.fixtures import Lakehouse
+from tests.services.minio import Minio
 
 PAGES = {p.name: p for p in pages()}
 GENERATED = ("docs/configuration.md", "docs/benchmarks.md")
 WRITTEN = [n for n in PAGES if n not in GENERATED]
-WITH_COMMANDS = [n for n in WRITTEN if PAGES[n].blocks("sh", "python") and n != "README.md"]
+LAKEHOUSE = "docs/lakehouse.md"
+OBJECT_STORES = "docs/connectors/object-stores.md"
+ELSEWHERE = ("README.md", LAKEHOUSE, OBJECT_STORES)  # pages whose commands have a test of their own
+WITH_COMMANDS = [n for n in WRITTEN if PAGES[n].blocks("sh", "python") and n not in ELSEWHERE]
 FRAGMENTS = [(n, b) for n in WRITTEN for b in PAGES[n].blocks("yaml") if b.file is None]
 FOLDERS = (*SHIPPED, "dativo", "dativo_ingest", "tests", "docs", "benchmarks", "schemas", "configs", "secrets", ".ci")
 
@@ -32,6 +37,28 @@ FOLDERS = (*SHIPPED, "dativo", "dativo_ingest", "tests", "docs", "benchmarks", "
 @pytest.mark.parametrize("name", WITH_COMMANDS)
 def test_commands_and_snippets_of_a_page_work_and_print_what_it_shows(name: str, tmp_path: Path) -> None:
     Reader(tmp_path).follow(PAGES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_the_page_about_a_lakehouse_works_on_servers_of_the_tests(tmp_path: Path, lakehouse: Lakehouse) -> None:
+    reader = Reader(tmp_path)
+    secrets = reader.folder / "secrets/example/acme/iceberg.env"
+    text = secrets.read_text().replace("127.0.0.1:9000", lakehouse.store.endpoint.removeprefix("http://"))
+    secrets.write_text(text.replace("http://127.0.0.1:19120", lakehouse.nessie.uri))
+    reader.follow(PAGES[LAKEHOUSE])
+    assert '"loaded": 1' in (reader.folder / "receipt.json").read_text()
+    assert "acme" in lakehouse.nessie.branches()
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_commands_and_snippets_of_the_object_stores_page_work(tmp_path: Path, minio_server: Minio) -> None:
+    variables = {
+        "MINIO_ENDPOINT": minio_server.endpoint, "MINIO_BUCKET": minio_server.make_bucket("docs-of-object-stores"),
+        "MINIO_ACCESS_KEY": minio_server.access_key, "MINIO_SECRET_KEY": minio_server.secret_key,
+    }  # fmt: skip
+    Reader(tmp_path, variables).follow(PAGES[OBJECT_STORES])
 
 
 def test_every_exempted_command_stands_on_a_page() -> None:
