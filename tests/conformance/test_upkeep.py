@@ -15,7 +15,17 @@ from dativo.errors import CommitConflict, TargetError
 from dativo.pipeline.run import run_token
 from dativo.targets.iceberg.upkeep.compact import live_files
 from dativo.targets.upkeep import NotHere, TableKeeper, Wanted
+from tests.conformance.lakes import LAKES
 from tests.lake import STARTED, Lake, commit, write
+from tests.project import Project
+
+ICEBERG = [p for p in LAKES if p.id in ("embedded", "sql", "rest", "nessie")]
+
+
+@pytest.fixture(params=ICEBERG)
+def lake(project: Project, request: pytest.FixtureRequest) -> Lake:
+    made: Lake = request.param(project, request)
+    return made
 
 
 def keeper(lake: Lake) -> TableKeeper:
