@@ -16,7 +16,7 @@ from uuid import uuid4
 import msgspec
 
 from dativo.config.connection import Connection
-from dativo.errors import DativoError
+from dativo.errors import DativoError, StoreError
 from dativo.stores.failure import is_missing, translated
 from dativo.stores.opening import ROLE_BUCKET, opened, polars_options
 
@@ -155,8 +155,11 @@ class ObjectStore:
         """The `storage_options` with which Polars reaches this store. They hold secrets."""
         return polars_options(self.connection)
 
-    def check(self, *, write: bool = True) -> None:
-        """Raises StoreError unless the bucket is there and can be listed, and with `write` written and cleaned."""
+    def check(self, *, write: bool = True, conditions: bool = False) -> None:
+        """Raises StoreError unless the bucket is there and can be listed, and with `write` written and cleaned.
+
+        With `conditions` also unless the store keeps to the conditions of writes.
+        """
         if not write:
             next(self.list(self.prefix + "/" if self.prefix else ""), None)
             return
@@ -165,8 +168,23 @@ class ObjectStore:
         probe = "/".join(part for part in (self.prefix, f".dativo-check-{uuid4().hex}") if part)
         with self.asked("written", self.prefix):
             obstore.put(self.client, probe, b"")
+        obeyed = not conditions or self._refuses_second(probe)
         with self.asked("cleaned", self.prefix):
             obstore.delete(self.client, probe)
+        if not obeyed:
+            raise StoreError(
+                f"the store of {self.uri(self.prefix)} takes conditional writes and does not keep to their condition: "
+                "two runs at once would overwrite each other's commit",
+                hint=f"use a store that obeys If-Match and If-None-Match\nendpoint: {self.connection.origin('endpoint')}",
+            )
+
+    def _refuses_second(self, probe: str) -> bool:
+        """Whether an object that must not be there is not written where there is one."""
+        try:
+            self.write(probe, b"", only_if_absent=True)
+        except Changed:
+            return True
+        return False
 
     @contextlib.contextmanager
     def asked(self, done: str, key: str = "") -> Iterator[None]:

@@ -183,6 +183,7 @@ def test_an_object_that_is_given_up_leaves_nothing(store: ObjectStore) -> None:
 def test_a_check_leaves_nothing_behind(store: ObjectStore) -> None:
     store.check()
     store.check(write=False)
+    store.check(conditions=True)
     assert list(store.list()) == []
 
 
@@ -249,6 +250,8 @@ def answering(*answers: tuple[int, str]) -> Iterator[tuple[str, list[str]]]:
             asked.append(f"{self.command} {self.path}")
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, text = left.pop(0) if len(left) > 1 else left[0]
+            if self.command == "POST" and status == 200:
+                text = "<DeleteResult><Deleted><Key>x</Key></Deleted></DeleteResult>"
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
             self.send_header("ETag", '"1"')
@@ -307,3 +310,13 @@ def test_a_store_that_is_busy_is_asked_again_and_not_for_ever() -> None:
     ):
         open_store(connected("s3", endpoint=endpoint, **settings)).write("x", b"1")
     assert len(asked) == 6 and not caught.value.refused
+
+
+def test_a_store_that_ignores_conditions_is_told() -> None:
+    with answering((200, "")) as (endpoint, asked):
+        store = open_store(connected("s3", endpoint=endpoint, bucket="lake", region="us-east-1",
+                                     access_key_id="a", secret_access_key="b"))  # fmt: skip
+        store.check()
+        with pytest.raises(StoreError, match="does not keep to their condition"):
+            store.check(conditions=True)
+    assert [a.split()[0] for a in asked] == ["PUT", "POST", "PUT", "PUT", "POST"]

@@ -10,6 +10,7 @@ import re
 import secrets
 import urllib.request
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -19,8 +20,17 @@ import pytest
 
 from dativo.config.field import Field
 from dativo.config.partition import Partition
-from dativo.errors import CommitConflict, CommitUnknown, ConfigError, SchemaChangeRefused, StoreError, TargetError
+from dativo.errors import (
+    CommitConflict,
+    CommitUnknown,
+    ConfigError,
+    SchemaChangeRefused,
+    StoreError,
+    TargetError,
+    UnsupportedError,
+)
 from dativo.pipeline.maintain import maintain
+from dativo.pipeline.refuse import refuse_unbuilt
 from dativo.pipeline.rejects import show_rejects
 from dativo.pipeline.states import show_state
 from dativo.pipeline.tables import show_table
@@ -30,6 +40,7 @@ from dativo.targets.objects import commit as commits
 from dativo.targets.objects import manifest as manifests
 from dativo.targets.objects.keeper import ObjectKeeper
 from dativo.targets.objects.layout import Place
+from dativo.targets.objects.reading import ObjectReader
 from dativo.targets.upkeep import Wanted
 from tests.lake import STARTED, commit, write
 from tests.object_lake import ObjectLake
@@ -417,3 +428,58 @@ def test_dativo_maintain_goes_over_the_table_and_its_rejects(lake: ObjectLake) -
     done = maintain(["job"])
     assert [u.table for u in done.tables] == ["default.people", "default.people__rejects"]
     assert done.exit_code == 0 and all(u.orphans is not None and u.orphans.files == 0 for u in done.tables)
+
+
+# -- Other columns ------------------------------------------------------------------------------------------------------
+
+NOTE = Field(name="note", kind="string")
+INNER = Field(name="x", kind="long")
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv", "json"])
+def test_rows_of_every_shape_that_the_table_had_are_read_together(
+    project: Project, minio_server: Minio, format: str
+) -> None:
+    lake = ObjectLake(project, "s3", connection(minio_server), file_format=format, mode="relaxed")
+    first = [Field(name="d", kind="decimal", precision=5, scale=2), Field(name="s", kind="struct", fields=(INNER,)),
+             Field(name="l", kind="list", item=Field(name="element", kind="double"), required=True)]  # fmt: skip
+    lake.load(first, pl.DataFrame(
+        {"d": [Decimal("1.25")], "s": [{"x": 1}], "l": [[0.5, None]]}, schema_overrides={"d": pl.Decimal(5, 2)}
+    ))  # fmt: skip
+    later = [Field(name="d", kind="decimal", precision=12, scale=2),
+             Field(name="s", kind="struct", fields=(INNER, NOTE)), NOTE]  # fmt: skip
+    opened = lake.open(later)
+    assert opened.changes == (
+        "widen d from decimal(5,2) to decimal(12,2)", "add column s.note string", "add column note string", "let l be null",
+    )  # fmt: skip
+    lake.load(later, pl.DataFrame(
+        {"d": [Decimal("1234567890.10")], "s": [{"x": None, "note": "n"}], "note": [""]},
+        schema_overrides={"d": pl.Decimal(12, 2), "s": pl.Struct({"x": pl.Int64, "note": pl.String})},
+    ))  # fmt: skip
+    job = lake.project.load()
+    reader = ObjectReader(job, job.streams[0])
+    rows = reader.rows()
+    assert rows is not None and rows.collect().sort("d").rows() == [
+        (Decimal("1.25"), {"x": 1, "note": None}, [0.5, None], None),
+        (Decimal("1234567890.10"), {"x": None, "note": "n"}, None, ""),
+    ]
+    fields = reader.fields()
+    assert fields is not None and [(f.name, f.type_text(), f.required) for f in fields] == [
+        ("d", "decimal(12,2)", False), ("s", "struct<x: long, note: string>", False), ("l", "list<double>", False),
+        ("note", "string", False),
+    ]  # fmt: skip
+    assert len(lake.manifest()["schemas"]) == 2
+
+
+def test_what_object_stores_cannot_do_is_refused_before_anything_is_read(lake: ObjectLake) -> None:
+    for target, told in (
+        ({"file_format": "iceberg"}, "file_format 'iceberg' is not built yet for target s3"),
+        ({"file_format": "orc"}, "file_format 'orc' is not built yet for target s3"),
+        ({"catalog": "nessie"}, "the target s3 has no catalog"),
+        ({"publish": "branch"}, "branch"),
+    ):
+        lake.target_block = {"connection": lake.connection, **target}
+        lake.make_job("job")
+        with pytest.raises(UnsupportedError, match=told) as caught:
+            refuse_unbuilt(lake.project.load())
+        assert caught.value.mark is not None and caught.value.hint

@@ -14,7 +14,7 @@ def check(job: ResolvedJob) -> list[dict[str, Any]]:
     """Findings, the first that is not ok being the one to mend first. Nothing is made but objects that are removed."""
     try:
         store = open_store(job.connections["target"])
-        store.check()
+        store.check(conditions=True)
     except DativoError as error:
         problem = error.problems()[0]
         retryable = not getattr(error, "refused", True)
