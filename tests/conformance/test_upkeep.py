@@ -331,6 +331,25 @@ def test_a_commit_between_the_listing_and_the_removal_keeps_its_files(
     assert lake.ids == [*ids, 99]
 
 
+def test_a_run_that_rested_for_too_long_commits_no_file_that_is_gone(lake: Lake) -> None:
+    ids = fill(lake, 2)
+    slow, _ = lake.opened(token=run_token(datetime.now(UTC)))
+    written = write(slow, lake.frame([99]))
+    assert keeper(lake).orphans(lake.name, wanted()).files == 1
+    with pytest.raises(TargetError, match="1 of 1 files of this run were removed"):
+        commit(slow, written)
+    assert lake.ids == ids
+
+
+def test_a_table_without_a_snapshot_has_nothing_to_do(lake: Lake) -> None:
+    lake.load(lake.columns, lake.frame([]))
+    kept = keeper(lake)
+    assert kept.compact(lake.name, wanted()).files_before == 0
+    assert kept.orphans(lake.name, wanted()).files == 0
+    if not is_nessie(lake):
+        assert kept.expire(lake.name, wanted()).snapshots_before <= 1
+
+
 def test_a_state_file_is_kept_while_the_table_names_it(lake: Lake) -> None:
     from dativo.state.cursor import Cursor
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +35,8 @@ from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.protocol import Audit, Committed, Opened, Output, TableShape, TooManyPartitions, Written
 
 MEGABYTES = 150
+# A run that has gone on for longer looks whether its files are still there.
+LONG = timedelta(days=1)
 
 
 class Branch(Protocol):
@@ -182,10 +184,25 @@ class IcebergTarget:
             plan.ids = field_ids(self.writer.schema)
             plan.written_spec = self.writer.spec
             plan.location = self.opened.location
+            self._check_there(written)
             landed = commit(self.catalog, plan)
         self.table = landed.table
         self.committed, self.snapshot_id = True, landed.snapshot_id
         return Committed(landed.snapshot_id)
+
+    def _check_there(self, written: Written) -> None:
+        """Raises TargetError when files are gone: maintenance takes those of a run that rests for days for abandoned."""
+        assert self.writer is not None
+        if datetime.now(UTC) - self.started < LONG:
+            return
+        io = self.writer.io
+        gone = [f.file_path for f in written.files if not io.new_input(f.file_path).exists()]
+        if gone:
+            raise TargetError(
+                f"{len(gone)} of {len(written.files)} files of this run were removed before it committed them: {gone[0]}; "
+                "nothing was committed",
+                hint="run again; maintenance removes files of runs that rest for longer than its safe age",
+            )
 
     def _plan(self) -> Plan:
         assert self.shape is not None
