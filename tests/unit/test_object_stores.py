@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.server
 import secrets
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,6 +19,7 @@ from dativo.errors import StoreError
 from dativo.stores import upload
 from dativo.stores.store import Changed, NoSuchObject, ObjectStore, open_store
 from tests.services.azurite import Azurite
+from tests.services.certificate import AUTHORITY, server_context
 from tests.services.minio import Minio
 
 SECRET = "canary-" + secrets.token_hex(8)
@@ -240,7 +243,7 @@ def test_tls_where_there_is_none_is_told(s3: Callable[..., Connection], minio_se
 
 
 @contextmanager
-def answering(*answers: tuple[int, str]) -> Iterator[tuple[str, list[str]]]:
+def answering(*answers: tuple[int, str], tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[str]]]:
     """A server that gives these answers in turn, the last one for ever, and what it was asked."""
     asked: list[str] = []
     left = list(answers)
@@ -262,11 +265,16 @@ def answering(*answers: tuple[int, str]) -> Iterator[tuple[str, list[str]]]:
 
         def log_message(self, *_: Any) -> None: ...
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_: Any) -> None: ...  # clients that do not trust it hang up
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}", asked
     finally:
         server.shutdown()
         thread.join()
@@ -320,3 +328,16 @@ def test_a_store_that_ignores_conditions_is_told() -> None:
         with pytest.raises(StoreError, match="does not keep to their condition"):
             store.check(conditions=True)
     assert [a.split()[0] for a in asked] == ["PUT", "POST", "PUT", "PUT", "POST"]
+
+
+def test_a_certificate_of_nobody_and_of_another_name_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = tmp_path / "authority.pem"
+    authority.write_text(AUTHORITY)
+    settings = {"bucket": "lake", "region": "us-east-1", "access_key_id": "a", "secret_access_key": SECRET}
+    with answering((200, ""), tls=server_context(tmp_path)) as (endpoint, asked):
+        strange = told(lambda: connected("s3", endpoint=endpoint, **settings))
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        named = told(lambda: connected("s3", endpoint=endpoint, **settings))
+    assert "is not signed by anyone this machine trusts" in strange and "SSL_CERT_FILE" in strange
+    assert "the certificate of the endpoint is for another name" in named and f"endpoint: {endpoint}" in named
+    assert asked == []
