@@ -115,8 +115,7 @@ def _failure(remove: Any, path: str) -> OSError | None:
 
 def _key(location: str) -> str:
     """Bucket and key of a location."""
-    parts = urlsplit(location, allow_fragments=False)
-    return f"{parts.netloc}{parts.path}".rstrip("/")
+    return location.partition("://")[2].rstrip("/")
 
 
 def _store(io: FileIO, location: str) -> tuple[Any, str]:
