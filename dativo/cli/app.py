@@ -121,17 +121,20 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character is told its number, rather than the run failing.
             stream.reconfigure(errors="backslashreplace")
+    _heard.clear()
     code = _run([a for a in arguments if a != "--debug"], debug)
-    if code == INTERRUPTED:
-        # Threads of libraries may still be at work, and end badly when the interpreter is taken down around them.
+    if code == INTERRUPTED or _heard:
+        # Threads of libraries may still be at work, and end badly when the interpreter is taken down around them; it would
+        # also end itself by SIGINT where the interruption came while it ran code that a library makes up as it is imported.
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        os._exit(2)
+        os._exit(2 if code == INTERRUPTED else code)
     sys.exit(code)
 
 
 INTERRUPTED = -1
+_heard: list[int] = []
 
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -139,6 +142,7 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def _asked_to_stop(number: int, frame: object) -> NoReturn:
     """The first signal asks for a clean end; the next one ends the process at once, whatever it does."""
+    _heard.append(number)
     for each in _ENDINGS:
         if signal.getsignal(each) is _asked_to_stop:
             signal.signal(each, signal.SIG_DFL)

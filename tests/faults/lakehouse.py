@@ -99,6 +99,8 @@ class LakeProject(Project):
 
     def found(self, name: str = "default.people") -> Table | None:
         """The table, or None where there is none (yet)."""
+        if self.lake is None and not (self.root / ".local/state/acme/catalog.db").exists():
+            return None
         try:
             table: Table = self.table(name)
         except NoSuchTableError:

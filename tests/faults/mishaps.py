@@ -160,7 +160,8 @@ def interrupted(round: Round) -> Outcome:
     ended = program.ended()
     round.what += f", which ended with {ended.code}"
     # The second signal kills; so does one that comes when everything is done and the interpreter is on its way out.
-    return (None, "") if ended.code == -number else (ended.code, ended.out + ended.err)
+    done = '"exit_code"' in ended.out
+    return (None, "") if ended.code == -number and (twice or done) else (ended.code, ended.out + ended.err)
 
 
 def asleep_while_a_rival_wins(round: Round) -> Outcome:

@@ -106,7 +106,9 @@ def test_a_refusal_for_good_is_told_at_once_and_nothing_is_left(job: People, sta
     said, code, error = told(job.sync())
     assert (said, code) == ("failed", 2), error
     assert job.lake is not None
-    assert sum(line.startswith("POST") and line.endswith("/tables/people") for line in job.lake.catalog.log) == 1
+    commits = sum(line.startswith("POST") and line.endswith("/tables/people") for line in job.lake.catalog.log)
+    # pyiceberg asks once more after a 401, for the case that its token was too old.
+    assert commits == (2 if status == 401 else 1)
     assert job.ids() == before and len(job.stored_files()) == files
     job.right(SECOND)
 

@@ -27,15 +27,10 @@ def job(nessie_job: People, monkeypatch: pytest.MonkeyPatch) -> People:
     return nessie_job
 
 
-@pytest.fixture
-def lake(lake: Lakehouse) -> Lakehouse:
-    return lake
-
-
-def at(lake: Lakehouse, pattern: str, work: Callable[[], object]) -> None:
+def at(lake: Lakehouse, pattern: str, work: Callable[[], object], **what: object) -> None:
     """Does something once, when such a request comes."""
     wire = lake.store if pattern == DATA else lake.catalog
-    wire.meet(pattern, before=work)
+    wire.meet(pattern, before=work, **what)
 
 
 def failed(job: People, *texts: str) -> None:
@@ -87,7 +82,7 @@ def test_a_server_that_hangs_for_two_seconds_is_waited_for(job: People, lake: La
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_catalog_that_is_gone_is_a_clear_error(job: People, lake: Lakehouse, moment: str) -> None:
-    at(lake, MOMENTS[moment], lake.catalog.refuse)
+    at(lake, MOMENTS[moment], lake.catalog.refuse, heard=False, answer=0)
     failed(job, "nobody listens at", "does not answer")
     lake.calm()
     assert job.ids() == list(FIRST)
