@@ -75,6 +75,11 @@ class Upload:
             self._parts.write(bytes(self._held))
         self._held.clear()
 
+    @property
+    def held(self) -> bytes | None:
+        """All that was written, while nothing of it is on its way; else None."""
+        return bytes(self._held) if self._parts is None and not self.finished else None
+
     def flush(self) -> None:
         """Finishes the object."""
         with self._lock:

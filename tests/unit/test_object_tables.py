@@ -152,13 +152,22 @@ def test_objects_have_metadata_and_tags(lake: ObjectLake) -> None:
 
 def test_objects_of_several_parts_have_metadata_and_tags_too(lake: ObjectLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "PART", 5 << 20)
-    monkeypatch.setattr("dativo.targets.objects.files.PART", 5 << 20)
+    monkeypatch.setattr("dativo.targets.objects.data_file.PART", 5 << 20)
     frame = pl.DataFrame({"id": pl.int_range(2_000_000, eager=True).shuffle(1)})
     lake.load(lake.columns, frame)
     (key,) = keys(lake)
     found = headers(lake, key)
     assert found["x-amz-meta-asset-name"] == "people" and found["x-amz-tagging-count"] == "2"
     assert lake.entries()[0]["bytes"] == int(found["content-length"]) > 5 << 20
+
+
+@pytest.mark.parametrize("part", [5 << 20, 32 << 20], ids=["sent in parts", "sent at once"])
+def test_files_with_long_footers_are_counted(lake: ObjectLake, part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dativo.targets.objects.data_file.PART", part)
+    monkeypatch.setattr("dativo.targets.objects.counting._END", 1000)
+    frame = pl.DataFrame({"id": pl.int_range(2_000_000, eager=True).shuffle(1)})
+    lake.load(lake.columns, frame)
+    assert [e["rows"] for e in lake.entries()] == [2_000_000]
 
 
 def test_parquet_files_carry_the_tags_of_the_table(lake: ObjectLake) -> None:

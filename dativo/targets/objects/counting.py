@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow.parquet as pq
 
 _read_footer: Any = pq.read_metadata
-# A footer grows by about 100 bytes for each column of each row group.
-_FOOTER = 4 * 1024 * 1024
+# A footer has about 200 bytes for each column of each row group: this is enough for files of some dozen columns.
+_END = 256 * 1024
 
 
 class Counter(Protocol):
-    """Is fed with all bytes of a file in turn; `rows` is right after the last of them."""
+    """Is fed with all bytes of a file in turn; `rows` is right after the last of them, None where it cannot tell."""
 
     def feed(self, piece: memoryview) -> None: ...
 
-    def rows(self) -> int: ...
+    def rows(self) -> int | None: ...
 
 
 class LineCounter:
@@ -56,9 +56,18 @@ class ParquetCounter:
         self._end = bytearray()
 
     def feed(self, piece: memoryview) -> None:
-        self._end += piece[-_FOOTER:]
-        if len(self._end) > 2 * _FOOTER:
-            del self._end[:-_FOOTER]
+        if len(piece) >= _END:
+            self._end[:] = piece[-_END:]
+            return
+        self._end += piece
+        if len(self._end) > 2 * _END:
+            del self._end[:-_END]
 
-    def rows(self) -> int:
-        return int(_read_footer(io.BytesIO(self._end)).num_rows)
+    def rows(self) -> int | None:
+        footer = int.from_bytes(self._end[-8:-4], "little") + 8
+        return footer_rows(io.BytesIO(self._end)) if footer <= len(self._end) else None
+
+
+def footer_rows(file: BinaryIO) -> int:
+    """The rows of a Parquet file by its footer."""
+    return int(_read_footer(file).num_rows)

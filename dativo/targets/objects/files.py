@@ -3,116 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
-import zstandard
 
 from dativo.config.field import Field
 from dativo.config.partition import Partition
 from dativo.errors import DativoError
-from dativo.stores.upload import PART, Upload
 from dativo.targets.objects.arrow import arrow_schema
-from dativo.targets.objects.counting import Counter, CsvCounter, LineCounter, ParquetCounter
-from dativo.targets.objects.layout import CONTENT_TYPES, Describe, Format, Place, file_name, segment_name
-from dativo.targets.objects.manifest import Entry
+from dativo.targets.objects.data_file import DataFile, Failing
+from dativo.targets.objects.layout import Describe, Format, Place, file_name, segment_name
 from dativo.targets.objects.partitions import day_text, segment
 from dativo.targets.objects.rows import as_text
 from dativo.targets.protocol import Output, TooManyPartitions, Written
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 ROWS_A_GROUP = 128 * 1024
 ROWS_A_GROUP_PARTITIONED = 32 * 1024
 # More partitions than this are not kept open at once: each holds a row group of every column in memory, and a part.
 MAX_OPEN = 64
-SMALL_PART = 5 * 1024 * 1024
 # Files are about this much smaller than their rows are in memory; measured with Zstandard.
 MEMORY_RATIO: dict[Format, float] = {"parquet": 3.3, "csv": 1.0, "json": 0.6}
 _ENDINGS = {"gzip": ".gz", "zstd": ".zst"}
-_COUNTERS: dict[Format, Callable[[], Counter]] = {"parquet": ParquetCounter, "csv": CsvCounter, "json": LineCounter}
-
-
-class DataFile:
-    """One file on its way: counted, packed and sent as it is written. Without rows there is none."""
-
-    def __init__(self, writer: FileWriter, path: str, partition: dict[str, str]) -> None:
-        self.path = path
-        self.partition = partition
-        self.rows: int | None = None
-        self.writer = writer
-        self._counter = _COUNTERS[writer.format]()
-        self._packer = _packer(writer)
-        hive = "/".join(f"{k}={v}" for k, v in partition.items())
-        self.upload = Upload(
-            writer.place.store,
-            writer.place.key(path),
-            CONTENT_TYPES[writer.format],
-            lambda whole: writer.describe(hive, self.rows if whole else None, self.upload.size if whole else None),
-            writer.tags(hive),
-            SMALL_PART if writer.varying else PART,
-        )
-
-    def write(self, content: Buffer, /) -> int:
-        piece = memoryview(content).cast("B")
-        self._counter.feed(piece)
-        with self.writer.failing():
-            if self._packer is None:
-                self.upload.write(piece)
-            elif packed := self._packer.compress(piece):
-                self.upload.write(packed)
-        return len(piece)
-
-    def flush(self) -> None:
-        """Polars calls it when the file is written."""
-        if self.rows is not None:
-            return
-        self.rows = self._counter.rows()
-        with self.writer.failing():
-            if not self.rows:
-                self.upload.give_up()
-                return
-            if self._packer is not None:
-                self.upload.write(self._packer.flush())
-            self.upload.flush()
-
-    close = flush
-
-    def entry(self) -> Entry:
-        return Entry(
-            path=self.path,
-            rows=self.rows or 0,
-            bytes=self.upload.size,
-            schema=0,
-            partition=self.partition,
-            day=self.writer.day,
-            run=self.writer.token,
-        )
-
-
-def _packer(writer: FileWriter) -> Any:
-    """What compresses a text file; Parquet compresses its own pages."""
-    if writer.format == "parquet" or writer.compression == "none":
-        return None
-    return zlib.compressobj(6, wbits=31) if writer.compression == "gzip" else zstandard.ZstdCompressor(3).compressobj()
-
-
-class _Failing:
-    """Remembers why a file could not be sent: what Polars makes of it tells less."""
-
-    def __init__(self, writer: FileWriter) -> None:
-        self.writer = writer
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, DativoError) and self.writer.failure is None:
-            self.writer.failure = error
 
 
 @dataclass(slots=True)
@@ -153,8 +67,8 @@ class FileWriter:
         """The number after the last one that was given to a file."""
         return self.number + len(self.files)
 
-    def failing(self) -> _Failing:
-        return _Failing(self)
+    def failing(self) -> Failing:
+        return Failing(self)
 
     def output(self, frame: pl.LazyFrame, *, spill: Path | None = None) -> Output:
         """The lazy writing of rows that have the contract's columns; with `spill` in two steps, by way of that folder."""
