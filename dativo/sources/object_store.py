@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import obstore  # noqa: F401  # missing, it is told at once with what to install
+
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import SourceError
 from dativo.sources.csv import CsvSource

@@ -11,8 +11,9 @@ import pytest
 
 from tests.faults.wire import ALWAYS, SLOW_DOWN, Wire, wire
 from tests.project import Project
+from tests.services.azurite import Azurite
 from tests.services.minio import Minio
-from tests.store_folder import StoreFolder, minio_folder
+from tests.store_folder import StoreFolder, azure_folder, minio_folder
 
 pytestmark = pytest.mark.server
 
@@ -196,6 +197,31 @@ def test_a_wrong_setting_is_named_with_its_place(
     for word in words:
         assert word in said
     assert "wrong-canary" not in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("account_key", "d3Jvbmc=", ["secret key is wrong", "account_key: ****"]),
+        ("container", "not-there", ["no such container", "container: not-there"]),
+        ("endpoint", "http://127.0.0.1:9/devstoreaccount1", ["nobody listens", "endpoint: http://127.0.0.1:9"]),
+    ],
+)
+@pytest.mark.parametrize("path", ["a.csv", "*.csv"], ids=["key", "glob"])
+def test_a_wrong_setting_of_azure_is_named_with_its_place(
+    project: Project, azurite_server: Azurite, path: str, setting: str, value: str, words: list[str]
+) -> None:
+    folder = azure_folder(azurite_server)
+    folder.put("a.csv", "id,text\n1,x\n")
+    project.asset(FIELDS)
+    source = {"files": [{"path": path}], "connection": {**folder.connection, setting: value}}
+    project.job(source_connector_path="connectors/sources/azure_blob.yaml", source=source)
+    receipt = project.sync()
+    assert receipt.exit_code == 2
+    said = str(receipt.streams[0].error)
+    for word in [*words, "job.yaml"]:
+        assert word in said
+    assert "d3Jvbmc=" not in said
 
 
 def test_a_key_that_is_missing_is_told_with_the_nearest_one(csv_shop: Shop) -> None:

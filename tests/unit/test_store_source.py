@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
 import pytest
+from polars.testing import assert_frame_equal
 
 from dativo import connectors
 from dativo.errors import SourceError
 from dativo.pipeline.preview import preview
-from dativo.sources.protocol import Extract, Meter
+from dativo.sources.protocol import FAULT, Extract, Meter
 from dativo.state.cursor import Cursor
 from tests.faults.wire import Wire, wire
 from tests.project import Project
@@ -218,6 +220,37 @@ def test_an_archive_is_read_as_the_files_inside_it(project: Project, folder: Sto
     assert names(extract, folder) == ["both.csv.zip!x.csv", "both.csv.zip!y.csv"]
     values = extract.frame.select("a").collect()["a"].to_list()
     assert values == [*map(str, range(100_000)), "last"]
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
+def test_a_file_in_a_store_gives_the_rows_that_it_gives_on_a_disk(
+    project: Project, bucket: StoreFolder, bom: bytes
+) -> None:
+    """Records end nowhere near the ends of requests, and some are wrong."""
+    chance = random.Random(7)
+    odd = [
+        '1,"a\nb"',
+        "2",
+        "3,x,y",
+        '4,"open',
+        "5,é€😀",
+        '6,"say ""so"""',
+        "",
+        '7,"' + "long\n" * 3_000 + '"',
+        "8,\xff",
+    ]
+    lines = [
+        chance.choice(odd) if chance.random() < 0.01 else f"{n},{'x' * chance.randrange(60)}" for n in range(60_000)
+    ]
+    content = bom + b"a,b\n" + "\n".join(lines).encode("latin-1", "xmlcharrefreplace")
+    project.write("data/x.csv", content)
+    bucket.put("data/x.csv", content)
+    here = read(project, StoreFolder("csv", {}), files=files("data/x.csv"))
+    there = read(project, bucket, files=files("data/x.csv"))
+    found = there.frame.collect(engine="streaming")
+    assert_frame_equal(found, here.frame.collect(engine="streaming"))
+    assert found[FAULT].null_count() < found.height
+    assert_frame_equal(there.frame.head(500).collect(engine="streaming"), found.head(500))
 
 
 # -- what is new -------------------------------------------------------------------------------------------------------
