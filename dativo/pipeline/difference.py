@@ -15,6 +15,7 @@ from dativo.config.privacy import Treatment
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import TargetError, listed
 from dativo.pipeline.purposes import hidden_columns, one_stream, purpose_treatments
+from dativo.pipeline.refuse import refuse_missing
 from dativo.pipeline.run_names import WHICH, find_places, pick
 from dativo.pipeline.runs import TableRun, runs_of
 from dativo.pipeline.staging import staging_root
@@ -92,11 +93,13 @@ def diff_runs(
     TargetError for runs that do not exist, made no snapshot, or whose snapshot has expired.
     """
     place = _place(before, after) if job is None else (job, one_stream(job, stream))
-    runs = runs_of(*place)
+    refuse_missing(place[0])
+    reader = connectors.reader(*place)
+    runs = runs_of(*place, reader)
     name = f"{place[1].namespace}.{place[1].table}"
     first, second = (_readable(pick(n, runs, name), runs) for n in (before, after))
     assert first.snapshot is not None and second.snapshot is not None
-    versions = connectors.reader(*place).versions(first.snapshot, second.snapshot)
+    versions = reader.versions(first.snapshot, second.snapshot)
     return _difference(*place, (first, second), versions, rows, show_pii)
 
 

@@ -56,10 +56,13 @@ def list_runs(job: ResolvedJob, *, stream: str | None = None) -> list[TableRun]:
     return sorted(found, key=lambda r: r.at, reverse=True)
 
 
-def runs_of(job: ResolvedJob, stream: StreamConfig) -> list[TableRun]:
-    """The runs of a stream's table, those of other jobs and other programs too, the newest first."""
+def runs_of(job: ResolvedJob, stream: StreamConfig, reader: TableReader | None = None) -> list[TableRun]:
+    """The runs of a stream's table, those of other jobs and other programs too, the newest first.
+
+    `reader` looks at the table, if there is one already.
+    """
     refuse_missing(job)
-    reader = connectors.reader(job, stream)
+    reader = reader or connectors.reader(job, stream)
     told = _told(reader, job, stream)
     found: list[TableRun] = []
     for snapshot in reader.snapshots():
