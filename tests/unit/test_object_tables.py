@@ -32,7 +32,7 @@ from dativo.errors import (
 from dativo.pipeline.maintain import maintain
 from dativo.pipeline.refuse import refuse_unbuilt
 from dativo.pipeline.rejects import show_rejects
-from dativo.pipeline.states import show_state
+from dativo.pipeline.states import plan_reset, reset_state, show_state
 from dativo.pipeline.tables import show_table
 from dativo.stores import upload
 from dativo.stores.store import ObjectStore
@@ -371,9 +371,27 @@ def test_a_run_is_shown_with_its_rejects_and_state_and_leaves_no_secret(lake: Ob
     assert show_rejects(job)["value"].to_list() == ["x"]
     state = show_state(job)
     assert state.file == "current" and state.streams[0].run == receipt.run_id
+    assert project.sync().status == "unchanged"
     written = [lake.store.read(o.key)[0] for o in lake.store.list()]
     written += [p.read_bytes() for p in (project.root / ".local").rglob("*") if p.is_file()]
     assert len(canary) >= 8 and not [w for w in written if canary.encode() in w]
+
+
+def test_a_reset_job_reads_everything_again_and_doubles_no_row(lake: ObjectLake) -> None:
+    project = lake.project
+    source = {"files": [{"path": "data/people.csv"}], "incremental": {"strategy": "file_modified_time"}}
+    lake.make_job("job", source=source)
+    project.write("data/people.csv", "id\n1\n2\n")
+    assert project.sync().status == "loaded"
+    job = project.load()
+    slow, _ = lake.opened()
+    written = write(slow, lake.frame([3]))
+    reset_state(job, plan_reset(job))
+    assert show_state(job).streams[0].cursor == {}
+    with pytest.raises(CommitConflict):
+        commit(slow, written)
+    again = project.sync()
+    assert (again.status, again.streams[0].deduplicated, lake.ids) == ("loaded", 2, [1, 2]), again.streams[0].error
 
 
 @pytest.mark.parametrize(
