@@ -87,7 +87,7 @@ class Teller:
             if not self._steps:
                 return  # the job that misses it tells it when it is to run
             self._missing.add(problem.message)
-        if event_type == "infrastructure_warning" and not self._steps and problem.code in _TOLD_BY_THE_RUN:
+        if event_type == "infrastructure_warning" and not self._steps and _told_by_the_run(problem):
             return
         if self._log is None:
             say(problem.render())
@@ -139,8 +139,10 @@ class Teller:
         return Several(*listeners), bar
 
 
-# What a run of one job finds out at once and by itself, and tells as an error.
-_TOLD_BY_THE_RUN = ("local", "source", "unsupported", "target", "config")
+def _told_by_the_run(problem: Problem) -> bool:
+    """Whether a run of one job finds it out at once and by itself, and tells it as an error."""
+    return problem.field.startswith("source") or problem.code in ("local", "unsupported", "target", "config")
+
 
 _STEPS: dict[str, Callable[[dict[str, Any]], str]] = {
     "jobs_loaded": lambda f: f"{plural(len(f['jobs']), 'job')}: {listed(f['jobs'], 12)}",

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import msgspec
 
@@ -40,14 +41,14 @@ class Redactor:
     """Masks the secrets that it knows in any text."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
+        forms = {form for secret in set(secrets) for form in _forms(secret)}
         # The longest first: one secret may be a part of another.
-        self._secrets = sorted(set(secrets), key=len, reverse=True)
+        self._forms = sorted(forms, key=len, reverse=True)
 
     def mask(self, text: str) -> str:
-        """The text with `[REDACTED]` in place of every secret, also where JSON has escaped it."""
-        for secret in self._secrets:
-            for form in {secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]}:
-                text = text.replace(form, REDACTED)
+        """The text with `[REDACTED]` in place of every secret, also where JSON or an address has escaped it."""
+        for form in self._forms:
+            text = text.replace(form, REDACTED)
         return _IN_ADDRESS.sub(rf"\1{REDACTED}@", text)
 
     def mask_values(self, value: Any) -> Any:
@@ -59,6 +60,12 @@ class Redactor:
         if isinstance(value, list | tuple):
             return [self.mask_values(v) for v in value]
         return value
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    """A secret as it is, and as JSON and addresses write it."""
+    escaped = json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]
+    return secret, *escaped, quote(secret), quote(secret, safe=""), quote_plus(secret)
 
 
 def redactor(*known: ResolvedJob | Secrets) -> Redactor:

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import msgspec
 
 from dativo import connectors
+from dativo.config.connection import Connection
+from dativo.config.connection_fields import STORES, endpoint_url
 from dativo.config.environment import process_environment
 from dativo.config.needs import LOCAL_SOURCES
 from dativo.config.resolve import ResolvedJob
@@ -20,7 +22,7 @@ from dativo.errors import DativoError, Problem
 from dativo.pipeline.deadline import ask_all
 from dativo.pipeline.refuse import unbuilt
 from dativo.secret_managers.required import missing_secrets
-from dativo.targets.reach import Unreachable, finding, knock, unreachable
+from dativo.targets.reach import Unreachable, finding, knock, knock_at, unreachable
 
 # Longer than any of the questions may take by itself.
 SECONDS = 15.0
@@ -133,6 +135,8 @@ def source_findings(job: ResolvedJob, *, deep: bool = True) -> list[Finding]:
         return _findings("source", [_database_file(job)])
     if job.source_type not in connectors.SOURCES:
         return []
+    if job.source_type in STORES and not deep:
+        return _findings("source", [_store(job.connections["source"])])
     found: list[dict[str, Any]] = []
     for stream in job.streams:
         try:
@@ -168,6 +172,25 @@ def _port(job: ResolvedJob) -> dict[str, Any]:
     except Unreachable as error:
         return unreachable("database", error, opening=f"{job.source_type} connectivity failed", origin=origin)
     return finding("database", True, f"{job.source_type} listens at {host}:{port}")
+
+
+def _store(connection: Connection) -> dict[str, Any]:
+    """Whether the bucket of a source can be listed."""
+    from dativo.stores.store import open_store
+
+    url = endpoint_url(connection)
+    try:
+        if url is not None:
+            knock_at(url)
+        open_store(connection).check(write=False)
+    except Unreachable as error:
+        origin = f"endpoint: {connection.origin('endpoint')}"
+        return unreachable(
+            "store", error, opening=f"S3 connectivity failed: Cannot connect to S3 at {url}", origin=origin
+        )
+    except DativoError as error:
+        return _as_finding("store", error)
+    return finding("store", True, "the bucket can be listed")
 
 
 def _database_file(job: ResolvedJob) -> dict[str, Any]:

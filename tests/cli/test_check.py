@@ -19,6 +19,7 @@ import pytest
 from tests.cli.conftest import FIELDS, Dativo, people
 from tests.project import Project
 from tests.services.fixtures import Lakehouse
+from tests.services.postgres import Postgres
 from tests.services.process import free_port
 
 CANARY = "canary-in-a-secret-5b1e"
@@ -427,3 +428,28 @@ def test_a_run_tells_the_same_and_writes_nothing(
     assert text in answer.err and parts[-1] in answer.err, answer.err
     assert CANARY not in answer.err + answer.out
     assert not [k for k in lakehouse.store.keys(lakehouse.bucket) if k.endswith(".parquet") and "check_only" in k]
+
+
+# -- a catalog on Postgres ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("password", "database", "text"),
+    [(None, None, ""), (CANARY, None, "password authentication failed"), (None, "no_such_database", "does not exist")],
+)
+def test_the_login_at_a_catalog_s_database_is_tried(
+    project: Project, dativo: Dativo, postgres_server: Postgres, password: str | None, database: str | None, text: str
+) -> None:
+    server = postgres_server
+    database = database or server.make_database(f"check_{free_port()}")
+    address = f"postgresql://{server.user}:{password or server.password}@{server.host}:{server.port}/{database}"
+    people(project, target={"catalog": {"type": "sql", "uri": address, "warehouse": "lake"}})
+    answer = dativo("check", "people", code=2 if text else 0)
+    assert text in answer.out and CANARY not in answer.out + answer.err
+    if text:
+        assert "target.catalog.uri (jobs/acme/people.yaml:" in answer.out
+    else:
+        tables = server.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database)
+        assert tables == [] and "sql catalog postgresql" in answer.out
+    assert not (project.root / "lake").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,28 @@ COMMANDS = (
     "plan people --explain --polars", "plan people --polars --json", "preview people --show-pii", "preview people --json",
     "show people", "show people --json", "state show people --json", "state rebuild people", "rejects list people",
     "rejects show people --show-pii --format json", "export people", "export people --from source --show-pii", "validate",
-    "validate --json", "doctor", "connectors --json",
+    "validate --json", "doctor", "connectors --json", "check people --verbose", "check people --json",
 )  # fmt: skip
+
+
+def test_secrets_in_files_leave_no_trace_either(
+    project: Project, dativo: Dativo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same canaries from the tenant's folder, which nobody but the person who put them there may have."""
+    monkeypatch.delenv("WAREHOUSE_PASSWORD")
+    monkeypatch.delenv("DATIVO_SECRET__ACME__PRIVACY_KEY")
+    monkeypatch.setenv("DATIVO_SECRET_MANAGER", "filesystem")
+    project.write("secrets/acme/csv.json", json.dumps({"WAREHOUSE_PASSWORD": PASSWORD}))
+    project.write("secrets/acme/privacy_key", KEY)
+    hashing(project, logging={"level": "DEBUG"})
+    answers = [
+        dativo("run", "--job-dir", "jobs", "--progress", "json", code=1),
+        dativo("run", "--job-dir", "jobs", "--log-format", "none", "--debug", "--jobs", "2", code=None),
+        *(dativo(*command.split()) for command in COMMANDS),
+    ]
+    shutil.rmtree(project.root / "secrets")
+    assert_clean(project, *answers)
+    assert all(len(value) == 64 for value in project.rows()["email"]), "the column was not hashed"
 
 
 def test_a_catalog_s_database_and_table_hold_no_secret(project: Project) -> None:
@@ -141,6 +162,9 @@ def test_no_failure_tells_a_secret(project: Project, dativo: Dativo, name: str, 
         dativo("validate", "jobs", "--format", "github", *options, code=None),
         dativo("plan", "people", *options, code=None),
         dativo("preview", "people", *options, code=None),
+        dativo("check", "people", "--verbose", *options, code=None),
+        dativo("check", "people", "--json", *options, code=None),
+        dativo("run", "--job-dir", "jobs", "--log-format", "none", *options, code=None),
     ]
     assert 2 in {answer.code for answer in answers}, [a.err for a in answers]
     assert_clean(project, *answers)
