@@ -62,10 +62,15 @@ class Redactor:
         return value
 
 
-def _forms(secret: str) -> tuple[str, ...]:
+def _forms(secret: str) -> Iterator[str]:
     """A secret as it is, and as JSON and addresses write it."""
-    escaped = json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]
-    return secret, *escaped, quote(secret), quote(secret, safe=""), quote_plus(secret)
+    yield secret
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield json.dumps(secret)[1:-1]
+    # A variable may hold bytes that are no text.
+    yield quote(secret, errors="surrogateescape")
+    yield quote(secret, safe="", errors="surrogateescape")
+    yield quote_plus(secret, errors="surrogateescape")
 
 
 def redactor(*known: ResolvedJob | Secrets) -> Redactor:

@@ -242,6 +242,14 @@ def test_a_secret_is_masked_where_json_has_escaped_it_and_inside_a_longer_one() 
     assert mask("abcdef abc") == f"{REDACTED} {REDACTED}"
 
 
+def test_a_secret_is_masked_where_an_address_has_escaped_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from urllib.parse import quote, quote_plus
+
+    for text in (quote(PASSWORD), quote(PASSWORD, safe=""), quote_plus(PASSWORD)):
+        assert masked(f"<{text}>", monkeypatch) == f"<{REDACTED}>"
+    assert masked("<x>", monkeypatch, ODD_TOKEN="\udcff\udcfe-no-text") == "<x>"
+
+
 def test_what_the_connections_of_a_job_hold_is_masked(project: Project) -> None:
     project.asset(FIELDS)
     project.job(
