@@ -16,6 +16,7 @@ from pyiceberg.types import LongType, NestedField
 from dativo import connectors
 from dativo.config.field import Field
 from dativo.errors import CommitConflict, TargetError
+from dativo.targets.iceberg import lookup
 from dativo.targets.iceberg.catalog import open_catalog, settings
 from dativo.targets.iceberg.nessie import NessieCatalog
 from tests.lake import STARTED, Lake, commit, nessie_lake, write
@@ -221,6 +222,22 @@ def test_eight_writers_at_once_on_four_tables_all_land_once(lake: Lake, nessie_s
     for number, name in enumerate(names):
         rows = catalog.load_table((name, "people")).scan().to_arrow()["id"].to_pylist()
         assert sorted(rows) == [10 * n + t for n in (number, number + 4) for t in range(3)]
+
+
+def test_a_table_that_is_made_while_ours_looks_for_it(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, other = lookup.load, lake.of_job("other")
+
+    def late(*given: Any) -> Any:
+        found = load(*given)
+        monkeypatch.setattr(lookup, "load", load)
+        other.load(other.columns, other.frame([1]))
+        return found
+
+    monkeypatch.setattr(lookup, "load", late)
+    target, opened = lake.opened()
+    assert opened.exists
+    commit(target, write(target, lake.frame([2])))
+    assert lake.ids == [1, 2]
 
 
 def test_two_runs_of_one_job_at_a_tables_first_commit(lake: Lake) -> None:

@@ -6,7 +6,6 @@ run needed because a rival changed one of its tables.
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import CommitUnknown, DativoError, TargetError
 from dativo.targets.iceberg.catalog import CatalogSettings, open_catalog, settings
 from dativo.targets.iceberg.failure import first_line, translated
+from dativo.targets.iceberg.turns import after_doubt
 
 if TYPE_CHECKING:
     from dativo.targets.iceberg.nessie import NessieCatalog, Reference
@@ -102,7 +102,7 @@ class BranchPublisher:
         return self.visible.at(self.run.name, self.run.hash)
 
     def begin(self, tenant: str, name: str, token: str, namespaces: Iterable[str]) -> None:
-        from dativo.targets.iceberg.commit import ensure_namespace
+        from dativo.targets.iceberg.lookup import ensure_namespace
 
         self.prefix = f"{PREFIX}{branch_label(tenant, name)}.{token}"
         # Made where readers look: two branches that make the same namespace could not both be merged.
@@ -170,7 +170,7 @@ class _Merge:
             if turn:
                 if time.monotonic() > end:
                     break
-                time.sleep(_pause(turn))
+                time.sleep(after_doubt(turn, LONGEST_WAIT))
             try:
                 self.merge()
             except ReferenceConflict as error:
@@ -213,7 +213,7 @@ class _Merge:
 
     def landed(self) -> bool | None:
         """Whether the run's token stands on the branch that readers see; None when it cannot be asked."""
-        from dativo.targets.iceberg.commit import load
+        from dativo.targets.iceberg.lookup import load
         from dativo.targets.iceberg.stage import tokens
 
         target = self.witness
@@ -252,8 +252,4 @@ def _tried(doing: str, work: Callable[[], T]) -> T:
             lasting = isinstance(error, (BadRequestError, ForbiddenError, UnauthorizedError))
             if lasting or turn >= ROUNDS or time.monotonic() > end:
                 raise translated(error, doing) from error
-        time.sleep(_pause(turn))
-
-
-def _pause(turn: int) -> float:
-    return float(min(0.05 * 2**turn, LONGEST_WAIT) * (0.5 + random.random()))  # noqa: S311 - no secret
+        time.sleep(after_doubt(turn, LONGEST_WAIT))

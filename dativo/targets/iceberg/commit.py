@@ -6,19 +6,15 @@ nothing at all, so every round begins by looking whether our own token already s
 
 from __future__ import annotations
 
-import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
     BadRequestError,
     CommitFailedException,
     ForbiddenError,
-    NamespaceAlreadyExistsError,
-    NoSuchTableError,
     TableAlreadyExistsError,
     UnauthorizedError,
     ValidationException,
@@ -30,27 +26,19 @@ from pyiceberg.table.update import ValidatableTableRequirement
 from dativo.errors import CommitConflict, CommitUnknown, DativoError, TargetError
 from dativo.targets.iceberg.catalog import sqlite_file
 from dativo.targets.iceberg.failure import first_line, lasting
+from dativo.targets.iceberg.lookup import Versioned, load, snapshot_of
 from dativo.targets.iceberg.stage import Plan, Staged, newest_token, stage, tokens
+from dativo.targets.iceberg.turns import after_conflict, after_doubt, queued
 
 # Rounds that failed for reasons unknown, and rounds in which another writer was known to be faster.
 ROUNDS = 8
 CONFLICTS = 200
 LONGEST_WAIT = 5.0
-LONGEST_CONFLICT_WAIT = 1.0
 # Seconds after which no further round begins.
 PATIENCE = 90.0
 CONFLICT_PATIENCE = 300.0
 _DENIED = (BadRequestError, ForbiddenError, UnauthorizedError)
 _REFUSED = (CommitFailedException, TableAlreadyExistsError, ValidationException)
-
-
-@runtime_checkable
-class Versioned(Protocol):
-    """A catalog whose tables can be read and written as they were at one moment: a change since then is a conflict."""
-
-    def pinned(self) -> Catalog: ...
-
-    def ensure_branch(self) -> object: ...
 
 
 @dataclass(slots=True)
@@ -91,7 +79,7 @@ class _Commit:
     """The rounds of one commit.
 
     `unsure` tells that a request went out whose fate nobody told, `blind` that the catalog did not show the table when it
-    was asked last.
+    was asked last, `refused` is a change that the catalog says it refused, as long as that was not seen.
     """
 
     def __init__(self, catalog: Catalog, plan: Plan) -> None:
@@ -103,32 +91,38 @@ class _Commit:
         self.blind = False
         self.doubts = 0
         self.conflicts = 0
+        self.refused: Staged | None = None
+        self.place = f"{catalog.properties.get('uri')} {catalog.properties.get('prefix')} {plan.name}"
+
+    @property
+    def tries(self) -> int:
+        return self.doubts + self.conflicts
+
+    def is_over(self, passed: float) -> bool:
+        """Whether no other round is to begin, so many seconds after the first did."""
+        doubted = self.doubts >= ROUNDS or (self.doubts > 0 and passed > PATIENCE)
+        return doubted or self.conflicts >= CONFLICTS or passed > CONFLICT_PATIENCE
 
     def run(self) -> Landed:
         begun = time.monotonic()
         try:
             while True:
-                landed = self.round(self.doubts + self.conflicts + 1)
+                with queued(self.place, self.conflicts > 0):
+                    at = time.monotonic()
+                    landed = self.round(self.tries + 1)
                 if landed is not None:
                     return landed
-                passed = time.monotonic() - begun
-                if self.doubts >= ROUNDS or (self.doubts and passed > PATIENCE):
+                now = time.monotonic()
+                if self.is_over(now - begun):
                     return self.last_look()
-                if self.conflicts >= CONFLICTS or passed > CONFLICT_PATIENCE:
-                    return self.last_look()
-                time.sleep(self.pause())
+                lost = self.refused is not None
+                time.sleep(after_conflict(self.conflicts, now - at) if lost else after_doubt(self.doubts, LONGEST_WAIT))
         except CommitUnknown:
             raise
         except DativoError as error:
-            if self.unsure:
+            if self.unsure or self.refused is not None:
                 raise self.unknown(error) from error
             raise
-
-    def pause(self) -> float:
-        """Seconds to wait: longer from round to round, and by chance, so that writers do not meet again and again."""
-        chance = random.random()  # noqa: S311 - no secret
-        doubted = min(0.05 * 2**self.doubts, LONGEST_WAIT) * (0.5 + chance) if self.doubts else 0.0
-        return doubted or min(0.02 * 2 ** min(self.conflicts, 10), LONGEST_CONFLICT_WAIT) * chance
 
     def round(self, number: int) -> Landed | None:
         """One try; None when it failed in a way that another one may not."""
@@ -138,6 +132,7 @@ class _Commit:
             self.blind = False
             if table is not None and self.plan.token in tokens(table.properties, self.plan.token_key):
                 return Landed(table, snapshot_of(table, self.plan.token), number)
+            self.clean()
             self.check_rival(table)
             # A server that compares nothing but snapshots needs one in every commit.
             compared = self.local or catalog is not self.catalog
@@ -145,8 +140,7 @@ class _Commit:
         except DativoError:
             raise
         except Exception as error:  # noqa: BLE001 - a lasting failure is raised, another one is tried again
-            self.failed(error)
-            return None
+            return self.failed(error)
         return self.handed_over(catalog, staged, number)
 
     def handed_over(self, catalog: Catalog, staged: Staged, number: int) -> Landed | None:
@@ -160,28 +154,28 @@ class _Commit:
             staged.clean()
             raise self.denied(error) from error
         except _REFUSED as error:
-            self.doubt = error
-            landed = self.landed()
-            if landed is False:
-                staged.clean()
-                self.conflicts += 1
-            else:
-                self.unsure = self.unsure or landed is None
-                self.doubts += 1
+            # Whether that is true, the next look tells.
+            self.doubt, self.refused = error, staged
+            self.conflicts += 1
         except Exception as error:  # noqa: BLE001 - the next round looks whether it landed
             # A SQLite database has decided when it answers; a server may still be at it.
             landed = None if self.unsure or _database(self.catalog) is None else self.landed()
             if landed is False:
                 staged.clean()
-                self.failed(error)
-                return None
+                return self.failed(error)
             self.unsure = self.unsure or landed is None
             self.doubt = error
             self.doubts += 1
         return None
 
-    def failed(self, error: BaseException) -> None:
-        """Raises an error that another try cannot help."""
+    def clean(self) -> None:
+        """Removes the manifests of a change that was refused, now that it is seen not to have landed."""
+        if self.refused is not None:
+            self.refused.clean()
+            self.refused = None
+
+    def failed(self, error: BaseException) -> Landed | None:
+        """Nothing landed, and another try may; raises an error that it cannot help."""
         self.doubt = error
         self.doubts += 1
         if isinstance(error, _DENIED):
@@ -189,6 +183,7 @@ class _Commit:
         told = lasting(error)
         if told is not None:
             raise told from error
+        return None
 
     def denied(self, error: Exception) -> TargetError:
         return TargetError(
@@ -237,12 +232,13 @@ class _Commit:
 
     def last_look(self) -> Landed:
         """What is to be said after the last round; a catalog that has just been silent is not asked again."""
-        rounds = self.doubts + self.conflicts
         landed = None if self.blind else self.landed()
+        if landed is False:
+            self.clean()
         if landed:
             table = self.catalog.load_table(self.plan.identifier)
-            return Landed(table, snapshot_of(table, self.plan.token), rounds)
-        if self.unsure:
+            return Landed(table, snapshot_of(table, self.plan.token), self.tries)
+        if self.unsure or self.refused is not None:
             raise self.unknown(self.doubt)
         reason = first_line(self.doubt) if self.doubt is not None else "no reason given"
         if self.blind:
@@ -251,7 +247,7 @@ class _Commit:
                 hint="run again when the catalog is back",
             )
         raise TargetError(
-            f"the commit to {self.plan.name} was refused {rounds} times; nothing was committed: {reason}",
+            f"the commit to {self.plan.name} was refused {self.tries} times; nothing was committed: {reason}",
             hint="other writers keep the table or its catalog busy; run again",
         )
 
@@ -266,34 +262,3 @@ class _Commit:
 def _database(catalog: Catalog) -> Path | None:
     """The file of a catalog on SQLite, else None."""
     return sqlite_file(catalog.properties["uri"]) if catalog.properties.get("type") == "sql" else None
-
-
-def load(catalog: Catalog, identifier: tuple[str, str]) -> Table | None:
-    """The table, or None when there is none."""
-    try:
-        return catalog.load_table(identifier)
-    except NoSuchTableError:
-        return None
-
-
-def ensure_namespace(catalog: Catalog, name: str) -> None:
-    """Makes a namespace that does not exist, and its branch; another writer may make them at the same moment."""
-    if isinstance(catalog, Versioned):
-        catalog.ensure_branch()
-    if catalog.namespace_exists(name):
-        return
-    try:
-        catalog.create_namespace(name)
-    except NamespaceAlreadyExistsError:
-        return
-    except Exception:
-        if not catalog.namespace_exists(name):
-            raise
-
-
-def snapshot_of(table: Table, token: str) -> int | None:
-    """The snapshot that a run made, if it made one and it is still kept."""
-    for snapshot in reversed(table.metadata.snapshots):
-        if snapshot.summary is not None and snapshot.summary.get("dativo.run") == token:
-            return snapshot.snapshot_id
-    return None

@@ -9,8 +9,9 @@ from dativo.errors import DativoError
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 from dativo.targets.iceberg.catalog import open_catalog, settings
-from dativo.targets.iceberg.commit import commit, load
+from dativo.targets.iceberg.commit import commit
 from dativo.targets.iceberg.failure import translated
+from dativo.targets.iceberg.lookup import load
 from dativo.targets.iceberg.memory import DamagedState, decode_state, encode_state, run_key, state_key
 from dativo.targets.iceberg.stage import Plan
 

@@ -8,8 +8,9 @@ import polars as pl
 from pyiceberg.catalog import Catalog
 
 from dativo.config.asset import Field
-from dativo.targets.iceberg.commit import commit, load
+from dativo.targets.iceberg.commit import commit
 from dativo.targets.iceberg.files import FileWriter
+from dativo.targets.iceberg.lookup import looked_at
 from dativo.targets.iceberg.partitions import partition_spec
 from dativo.targets.iceberg.schema import iceberg_schema
 from dativo.targets.iceberg.stage import Plan, field_ids, stage_schema
@@ -46,9 +47,9 @@ class Rejects:
     ) -> int:
         """Commits the violations of a run; how many there were. Until then its files are those of `writer`."""
         plan = self._plan(token, token_key)
-        staged = stage_schema(self.catalog, load(self.catalog, plan.identifier), plan)
+        staged = looked_at(self.catalog, plan.identifier, lambda table: stage_schema(self.catalog, table, plan))
         metadata = staged.metadata
-        plan.location = metadata.location
+        plan.location, plan.io = metadata.location, staged.io
         plan.ids = field_ids(metadata.schema())
         plan.written_spec = metadata.spec()
         self.writer = FileWriter(

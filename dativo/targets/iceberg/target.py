@@ -22,10 +22,11 @@ from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 from dativo.targets.iceberg.audit import added, audit
 from dativo.targets.iceberg.catalog import CatalogSettings, open_catalog, settings
-from dativo.targets.iceberg.commit import commit, ensure_namespace, load
+from dativo.targets.iceberg.commit import commit
 from dativo.targets.iceberg.deletes import refuse_equality_deletes
 from dativo.targets.iceberg.failure import translated
 from dativo.targets.iceberg.files import FileWriter
+from dativo.targets.iceberg.lookup import ensure_namespace, load, looked_at
 from dativo.targets.iceberg.memory import DamagedState, decode_state, encode_state, other_loaders, run_key, state_key
 from dativo.targets.iceberg.partitions import check_partitioning, partition_spec, replaces_day
 from dativo.targets.iceberg.rejects import Rejects
@@ -94,21 +95,25 @@ class IcebergTarget:
 
     def open(self, shape: TableShape) -> Opened:
         self.shape = shape
-        catalog = self.catalog
         with _failures(f"opening the table {self.name}"):
-            self.table = load(catalog, self.identifier)
-            if self.table is None:
-                ensure_namespace(catalog, self.stream.namespace)
-            else:
-                columns = table_columns(self.table.schema())
-                self.changes = changes(columns, shape.columns, self.job.schema_mode, self.name)
-                check_identifiers(self.table, self.changes)
-                check_partitioning(self.table, shape.partitioning, self.job.mark("target.partitioning"))
-                self.expected = newest_token(self.table.properties, self.run_key)
-            staged = stage_schema(catalog, self.table, self._plan())
+            staged = looked_at(self.catalog, self.identifier, self._staged)
             self.writer = self._file_writer(staged, shape)
             self.opened = self._opened(staged.metadata.location)
         return self.opened
+
+    def _staged(self, table: Table | None) -> Staged:
+        """What the run will make of the table's schema; it is known afterwards how the table is."""
+        assert self.shape is not None
+        self.table = table
+        if table is None:
+            ensure_namespace(self.catalog, self.stream.namespace)
+        else:
+            columns = table_columns(table.schema())
+            self.changes = changes(columns, self.shape.columns, self.job.schema_mode, self.name)
+            check_identifiers(table, self.changes)
+            check_partitioning(table, self.shape.partitioning, self.job.mark("target.partitioning"))
+            self.expected = newest_token(table.properties, self.run_key)
+        return stage_schema(self.catalog, table, self._plan())
 
     def _opened(self, location: str) -> Opened:
         table = self.table
@@ -183,7 +188,7 @@ class IcebergTarget:
             plan.replace = self._replaces() if replace else None
             plan.ids = field_ids(self.writer.schema)
             plan.written_spec = self.writer.spec
-            plan.location = self.opened.location
+            plan.location, plan.io = self.opened.location, self.writer.io
             self._check_there(written)
             landed = commit(self.catalog, plan)
         self.table = landed.table
