@@ -16,7 +16,7 @@ from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile, DataFileContent, ManifestContent
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table, Transaction
+from pyiceberg.table import CreateTableTransaction, StagedTable, Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation, Summary
 from pyiceberg.table.update import AssertCreate, AssertTableUUID, SetPropertiesUpdate, TableUpdate
@@ -41,7 +41,8 @@ class Plan:
     `expected` is the token that stood there when the run began (None: none); another one means that another run of the
     job was faster. `schema` and `spec` are those of a new table; `ids` and `written_spec` are the field ids and the
     partitioning that the data files were written with. `rewrites` are the paths of files whose rows `files` hold anew, no
-    row changed: all of them must still be in the table, and no delete file may be.
+    row changed: all of them must still be in the table, and no delete file may be. `location` is where a new table's files
+    were written, with `io`.
     """
 
     identifier: tuple[str, str]
@@ -59,6 +60,7 @@ class Plan:
     replace: Callable[[DataFile], bool] | None = None
     rewrites: frozenset[str] = frozenset()
     location: str | None = None
+    io: FileIO | None = None
     summary: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -166,6 +168,12 @@ def stage_schema(catalog: Catalog, table: Table | None, plan: Plan) -> Staged:
         creation = catalog.create_table_transaction(
             plan.identifier, plan.schema, location=plan.location, partition_spec=plan.spec, properties=properties
         )
+        staged = creation._table
+        if isinstance(staged, StagedTable) and plan.location not in (None, staged.metadata.location):
+            # Nessie gives each table that is staged another place; the data files are where it was staged first.
+            staged.metadata = staged.metadata.model_copy(update={"location": plan.location})
+            staged.io = plan.io or staged.io
+            creation = CreateTableTransaction(staged)
         return Staged(creation, None)
     transaction = _Transaction(table, autocommit=False)
     if plan.changes:
