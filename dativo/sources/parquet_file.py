@@ -36,7 +36,7 @@ class Footer:
 
     def rows(self) -> int:
         """How many rows the file has."""
-        return int(self.file.scan().select(pl.len()).collect().item())
+        return _height_of(self.file.scan())
 
     def batches(
         self, index: int, schema: dict[str, pl.DataType], names: Sequence[str] | None, limit: int | None, meter: Meter
@@ -46,8 +46,10 @@ class Footer:
         own = {n: dtype for n, dtype in wanted.items() if n in self.dtypes}
         before, read = meter.bytes, 0
         try:
-            total = self.rows()
-            for data in self._data(own, total, limit):
+            # One scan for both: what it knows of the file once, it need not ask for again.
+            scan = self.file.scan()
+            total = _height_of(scan)
+            for data in self._data(scan, own, total, limit):
                 if meter.stop.is_set():
                     raise Interrupted("stopped while reading; nothing was committed")
                 frame = _completed(data, wanted, index, read + 1) if wanted else data
@@ -60,14 +62,16 @@ class Footer:
         if limit is None and read != total:
             raise _damaged(self.file, f"its footer tells of {total} rows, and there are {read}")
 
-    def _data(self, wanted: dict[str, pl.DataType], total: int, limit: int | None) -> Iterator[pl.DataFrame]:
+    def _data(
+        self, scan: pl.LazyFrame, wanted: dict[str, pl.DataType], total: int, limit: int | None
+    ) -> Iterator[pl.DataFrame]:
         """The file's own columns in batches; frames of the right heights where none is wanted."""
         rows = total if limit is None else min(limit, total)
         if not wanted:
             yield from (_height(min(SMALL, rows - start)) for start in range(0, rows, SMALL))
             return
         # Rows are numbered afterwards: Polars' own row index makes its reader hold far more of the file in memory.
-        frame = self.file.scan().select(self._column(n, dtype).alias(n) for n, dtype in wanted.items())
+        frame = scan.select(self._column(n, dtype).alias(n) for n, dtype in wanted.items())
         if rows < total:
             frame = frame.head(rows)
         if total <= SMALL and self.file.size <= SMALL_BYTES:
@@ -83,6 +87,8 @@ class Footer:
 
 def read_footer(file: InputFile) -> Footer:
     """The columns of a file; SourceError when it is no Parquet file or has columns that cannot be read."""
+    if file.size == 0:
+        raise _no_parquet(file, "")
     try:
         dtypes: dict[str, pl.DataType] = dict(file.scan().collect_schema())
     except _FOREIGN as error:
@@ -102,6 +108,10 @@ def _completed(data: pl.DataFrame, wanted: dict[str, pl.DataType], index: int, s
             value = index if name == FILE else None
             columns[name] = pl.Series([value], dtype=dtype).new_from_index(0, data.height)
     return pl.DataFrame({name: columns[name] for name in wanted})
+
+
+def _height_of(scan: pl.LazyFrame) -> int:
+    return int(scan.select(pl.len()).collect().item())
 
 
 def _height(rows: int) -> pl.DataFrame:
@@ -128,14 +138,14 @@ def _uuid(value: pl.Expr) -> pl.Expr:
     return pl.concat_str(parts, separator="-")
 
 
-def _no_parquet(file: InputFile, error: BaseException) -> SourceError:
+def _no_parquet(file: InputFile, said: object) -> SourceError:
     start = b""
     with suppress(SourceError):
         start = file.open().read(0, 4)
     packed = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
     if start in (b"PAR1", b"PARE"):
         return SourceError(
-            f"'{file.name}' cannot be read as Parquet: {_first_line(str(error))}",
+            f"'{file.name}' cannot be read as Parquet: {_first_line(str(said))}",
             hint="was it written to its end? Fetch it again; if it is whole, write the column named above as another type",
         )
     if packed is not None:
