@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from dativo.targets.iceberg import storage
 from tests.faults.lakehouse import COMMIT, DATA, FOOTER, LOOK, Lakehouse, People, told
 from tests.faults.wire import ALWAYS, SLOW_DOWN
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 FIRST, SECOND = range(100), range(300)
+MANIFEST = r"(PUT|POST) \S*\.avro"
 # The moments of a run at which a server fails: at its begin, while it writes, at its commit.
 MOMENTS = {"at the begin": LOOK, "while it writes": DATA, "at the commit": COMMIT}
 
@@ -62,6 +65,31 @@ def test_a_catalog_that_hangs_ends_the_run_after_a_while(
     job.right(SECOND)
 
 
+@pytest.mark.parametrize("pattern", [DATA, MANIFEST, r"GET /lake"], ids=["data", "manifest", "read"])
+def test_a_store_that_hangs_ends_the_run_after_a_while(
+    job: People, lake: Lakehouse, pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dativo.targets.iceberg.storage.REQUEST_SECONDS", "1")
+    whole = storage.storage_options
+
+    def once(*given: Any) -> Any:
+        return {**(whole(*given) or {}), "max_retries": 0}
+
+    monkeypatch.setattr("dativo.targets.iceberg.target.storage_options", once)
+    server = lake.minio.process
+    assert server is not None
+    lake.store.meet(pattern, before=server.pause)
+    begun = time.monotonic()
+    try:
+        failed(job, "the store did not answer in time")
+    finally:
+        server.resume()
+    assert time.monotonic() - begun < 90
+    lake.calm()
+    assert job.ids() == list(FIRST)
+    job.right(SECOND)
+
+
 @pytest.mark.parametrize("who", ["catalog", "store"])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_server_that_hangs_for_two_seconds_is_waited_for(job: People, lake: Lakehouse, moment: str, who: str) -> None:
@@ -100,9 +128,7 @@ def test_a_store_that_is_gone_is_a_clear_error(job: People, lake: Lakehouse, mon
 
 
 @pytest.mark.parametrize("answer", [500, 503, 0], ids=["500", "SlowDown", "reset"])
-@pytest.mark.parametrize(
-    "pattern", [DATA, r"(PUT|POST) \S*\.avro", r"(GET|HEAD) /lake"], ids=["data", "manifest", "read"]
-)
+@pytest.mark.parametrize("pattern", [DATA, MANIFEST, r"(GET|HEAD) /lake"], ids=["data", "manifest", "read"])
 def test_a_store_that_fails_twice_is_asked_again(job: People, lake: Lakehouse, pattern: str, answer: int) -> None:
     fate = lake.store.meet(
         pattern, heard=False, answer=answer, times=2, reset=True, body=SLOW_DOWN if answer == 503 else b""

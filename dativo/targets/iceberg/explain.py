@@ -22,6 +22,7 @@ _WAREHOUSE = re.compile(r"Warehouse '.*' is not known")
 _REQUEST = re.compile(r"(?:PUT|GET|HEAD|POST|DELETE) https?://[^/\s]+/([^/?\s]+)/([^?\s]*)")
 _ARROW = re.compile(r"AWS Error ([A-Z_]+)")
 _ARROW_KINDS = {"NetworkConnection": "Connection refused", "RequestTimeout": "timed out"}
+_ARROW_OBJECT = re.compile(r"key '([^']+)' in bucket '([^']+)'")
 
 
 def explain(job: ResolvedJob, error: DativoError) -> DativoError:
@@ -33,14 +34,16 @@ def explain(job: ResolvedJob, error: DativoError) -> DativoError:
     causes = list(_causes(error))
     if any(_from_catalog(cause) for cause in causes):
         return _warehouse(job, error) or _catalog(job, error)
-    text = "\n".join(str(cause) for cause in causes)
-    return _store(job, error, text) or error
+    text = "\n".join((error.message, *(str(cause) for cause in causes)))
+    return _store(job, text) or error
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """What led to the error, the last first."""
+    """What led to the error, the last first, each once: an exception that is raised anew may lead to itself."""
+    seen = {id(error)}
     cause = error.__cause__ or error.__context__
-    while cause is not None:
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         yield cause
         cause = cause.__cause__ or cause.__context__
 
@@ -71,19 +74,26 @@ def _warehouse(job: ResolvedJob, error: TargetError) -> TargetError | None:
     )
 
 
-def _store(job: ResolvedJob, error: TargetError, text: str) -> TargetError | None:
+def _store(job: ResolvedJob, text: str) -> TargetError | None:
     connection = job.connections.get("target")
     kind = _ARROW.search(text)
     if kind is not None:
         name = "".join(word.capitalize() for word in kind[1].split("_"))
-        text = f"{text}\n{_ARROW_KINDS.get(name, name)}"
+        text = f"{text}\n{'timed out' if 'Timeout was reached' in text else _ARROW_KINDS.get(name, name)}"
     if connection is None or not ("object-store" in text or "https://" in text or kind) or not recognised(text):
         return None
-    request = _REQUEST.search(text)
-    bucket, key = (unquote(request[1]), unquote(request[2])) if request else ("", "")
-    done = "read" if "GET http" in text or "HEAD http" in text else "written"
+    bucket, key = _object(text)
+    done = "read" if re.search(r"(GET|HEAD) http|(Head|Get)Object", text) else "written"
     found = store_failure(Exception(text), _with_bucket(connection, bucket), done, key)
     return TargetError(f"{found.message}; nothing was committed", hint=found.hint)
+
+
+def _object(text: str) -> tuple[str, str]:
+    """Bucket and key that the failure is about, as far as it tells them."""
+    request, named = _REQUEST.search(text), _ARROW_OBJECT.search(text)
+    if request is not None:
+        return unquote(request[1]), unquote(request[2])
+    return (named[2], named[1]) if named is not None else ("", "")
 
 
 def _with_bucket(connection: Connection, bucket: str) -> Connection:

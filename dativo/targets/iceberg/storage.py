@@ -35,7 +35,8 @@ def storage_options(location: str, properties: Mapping[str, str]) -> dict[str, s
             options["aws_allow_http"] = "true"
         if properties.get("s3.force-virtual-addressing", "").lower() == "true":
             options["aws_virtual_hosted_style_request"] = "true"
-        return options
+        # Polars waits for ever by itself.
+        return {**options, "connect_timeout": f"{CONNECT_SECONDS}s", "read_timeout": f"{REQUEST_SECONDS}s"}
     raise UnsupportedError(f"warehouses at {location.split(':')[0]}: are not built yet", hint="use file:// or s3://")
 
 
