@@ -131,10 +131,12 @@ def size(count: int) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """`1 row`, `2 rows`, `1,204 rows`, `2 policies`."""
+    """`1 row`, `2 rows`, `1,204 rows`, `2 policies`, `0 branches`."""
     if count == 1:
         return f"1 {word}"
-    return f"{count:,} {word[:-1]}ies" if word.endswith("y") else f"{count:,} {word}s"
+    if word.endswith("y"):
+        return f"{count:,} {word[:-1]}ies"
+    return f"{count:,} {word}{'es' if word.endswith(('ch', 'sh', 's', 'x')) else 's'}"
 
 
 def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:

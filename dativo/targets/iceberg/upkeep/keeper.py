@@ -65,8 +65,8 @@ class IcebergKeeper:
     def expire(self, table: str, wanted: Wanted) -> Expiry:
         if self._versioned():
             raise NotHere(
-                f"snapshots of {table} are not expired: Nessie keeps the history of its tables itself, and a commit that it "
-                "remembers may need any of them",
+                "they are not expired here: Nessie keeps the history of its tables itself, and a commit that it remembers "
+                "may need any of them",
                 hint="let Nessie's own garbage collector do it (nessie-gc, https://projectnessie.org/nessie-latest/gc/)",
             )
         with _failures(f"expiring snapshots of {table}"):
