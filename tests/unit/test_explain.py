@@ -26,7 +26,8 @@ def raised(error: DativoError, cause: BaseException) -> DativoError:
 def test_a_refusal_of_the_store_names_setting_and_origin(job: Project) -> None:
     text = "object-store error: PUT http://h/lake/a%20b.parquet: 403: <Code>InvalidAccessKeyId</Code>"
     told = explain(job.load(), raised(TargetError("the pass failed"), OSError(text)))
-    assert told.message.startswith("s3://lake/a b.parquet cannot be written: the store does not know the access key")
+    assert told.message.startswith("s3://lake/a b.parquet") and "cannot be written" in told.message
+    assert told.message.endswith("the store does not know the access key; nothing was committed")
     assert "access_key_id: someone from target.connection.s3.access_key_id (jobs/acme/job.yaml:" in told.hint
 
 
@@ -36,7 +37,8 @@ def test_what_arrow_tells_is_understood_too(job: Project) -> None:
         "CreateMultipartUpload operation: curlCode: 28, Timeout was reached"
     )
     told = explain(job.load(), raised(TargetError("the commit failed"), OSError(text)))
-    assert told.message == "s3://lake/m.avro cannot be written: the store did not answer in time; nothing was committed"
+    assert told.message.startswith("s3://lake/m.avro")
+    assert told.message.endswith("the store did not answer in time; nothing was committed")
 
 
 @pytest.mark.parametrize("error", [CommitConflict("another run was faster"), DativoError("something")], ids=repr)
