@@ -70,6 +70,7 @@ def test_a_store_that_hangs_ends_the_run_after_a_while(
     job: People, lake: Lakehouse, pattern: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dativo.targets.iceberg.storage.REQUEST_SECONDS", "1")
+    monkeypatch.setattr("dativo.targets.iceberg.commit.ROUNDS", 2)
     whole = storage.storage_options
 
     def once(*given: Any) -> Any:
