@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dativo.config.resolve import ResolvedJob, load_job
+    from dativo.config.resolve import ResolvedJob
     from dativo.config.secrets import SecretManager, Secrets
     from dativo.errors import ConfigError, DativoError, Problem
     from dativo.observe.listener import Listener
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dativo.pipeline.explain import JobOutline, StreamOutline, explain
     from dativo.pipeline.export import Exported, export
     from dativo.pipeline.fleet import Ended, RunOptions, Watch, run_jobs
-    from dativo.pipeline.jobs import find_jobs, load_jobs
+    from dativo.pipeline.jobs import find_jobs, load_job, load_jobs
     from dativo.pipeline.maintain import Left, Maintenance, TableUpkeep, maintain
     from dativo.pipeline.offer import ConnectorOffer, list_connectors
     from dativo.pipeline.preview import Preview, plan, preview

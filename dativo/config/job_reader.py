@@ -135,7 +135,6 @@ def _unbuilt(file: JobFile, target: Target) -> tuple[str, ...]:
         ("catalog", file.catalog),
         ("plugins", file.plugins),
         ("infrastructure", file.infrastructure),
-        ("engine.lock", file.engine.lock if file.engine else None),
         ("target.export", target.export),
     )
     return tuple(name for name, value in blocks if value is not None)

@@ -95,7 +95,6 @@ def test_strict_counts_warnings_as_errors(project: Project, dativo: Dativo) -> N
 UNBUILT: list[tuple[dict[str, Any], str]] = [
     ({"target": {"write_mode": "upsert"}}, "write_mode 'upsert'"),
     ({"target": {"write_mode": "scd2"}}, "write_mode 'scd2'"),
-    ({"target": {"publish": "branch"}}, "publish: branch"),
     ({"target": {"detect_deletes": "soft"}}, "detect_deletes"),
     ({"target": {"markdown_kv_storage": {"mode": "string"}}}, "Markdown-KV"),
     ({"target": {"file_format": "orc"}}, "file_format 'orc'"),
@@ -117,6 +116,14 @@ UNBUILT: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+def test_publishing_by_a_branch_needs_a_catalog_that_has_them(project: Project, dativo: Dativo) -> None:
+    people(project, target={"publish": "branch"})
+    assert "publish: branch" in dativo("validate", "jobs", code=None).out
+    answer = dativo("sync", "people", code=2)
+    assert "publish: branch" in answer.err and "Nessie" in answer.err
+    assert not (project.root / ".local/warehouse").exists()
+
+
 @pytest.mark.parametrize(("block", "text"), UNBUILT, ids=[t for _, t in UNBUILT])
 def test_what_is_valid_and_not_built_is_a_warning_here_and_refused_by_a_run(
     project: Project, dativo: Dativo, block: dict[str, Any], text: str
@@ -136,12 +143,10 @@ def test_what_is_valid_and_not_built_is_a_warning_here_and_refused_by_a_run(
 
 
 HARMLESS: list[tuple[str, dict[str, Any]]] = [
-    ("retry_config", {"retry_config": {"max_retries": 1}}),
     ("catalog", {"catalog": {"type": "file", "connection": {"path": "lineage.json"}}}),
     ("observability", {"observability": {"aws": {"region": "eu-central-1", "log_group": "/jobs"}}}),
     ("plugins", {"plugins": {"sandbox": {"enabled": True}}}),
     ("infrastructure", {"infrastructure": {"provider": "aws"}}),
-    ("engine.lock", {"engine": {"lock": 60}}),
     ("target.export", {"target": {"export": {"format": "jsonl"}}}),
 ]
 
