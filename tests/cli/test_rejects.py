@@ -117,6 +117,7 @@ def test_a_run_that_failed_after_its_rejects_were_kept_is_unfinished_too(loaded:
             if phase == "committing":
                 loaded.sync("people", full_refresh=True)
 
+    people(loaded, engine={"lock": 0})  # a lock that is stale at once: the rival is heeded at the commit alone
     receipt = loaded.sync("people", full_refresh=True, listener=Rival())
     assert receipt.status == "failed" and "another run of this job committed" in receipt.streams[0].error
     actions = {r["run"]: r["action"] for r in dativo("rejects", "list", "people", "--json").json()["runs"]}

@@ -361,7 +361,7 @@ def test_the_jobs_of_acme_load_their_tables_through_nessie(
     assert events(answer)[: len(STEPS)] == STEPS
     loaded = {s["table"]: s["loaded"] for j in answer.json()["jobs"] for s in j["streams"]}
     assert loaded == {
-        "shop.products": 24, "shop.stores": 6, "shop.customers": 59, "shop.orders": 120, "shop.events": 120,
+        "retail.products": 24, "retail.stores": 6, "retail.customers": 59, "retail.orders": 120, "retail.events": 120,
     }  # fmt: skip
     assert branch in lakehouse.nessie.branches()
     again = dativo(*command, "--log-format", "json", "--json").json()
