@@ -219,13 +219,8 @@ def _next(plan: Plan, now: Manifest | None, name: str) -> tuple[Manifest, list[S
     if len(kept) > INLINE:
         fresh = write_segments(place.store, place, kept, name)
         segments, kept = [*segments, *fresh], []
-    runs = dict(now.runs) if now is not None else {}
-    runs[plan.key] = (plan.token, *runs.get(plan.key, ())[: TOKENS - 1])
-    states = dict(now.states) if now is not None else {}
-    old = states.get(plan.key, {}).get("file")
-    if plan.state is not None:
-        states[plan.key] = plan.state
-        removed += [old.removeprefix(f"{place.base}/")] if old else []
+    runs, states, forgotten = _memory(plan, now)
+    removed += forgotten
     generation = now.generation + 1 if now is not None else 1
     return (
         Manifest(
@@ -249,6 +244,18 @@ def _next(plan: Plan, now: Manifest | None, name: str) -> tuple[Manifest, list[S
         ),
         fresh,
     )
+
+
+def _memory(plan: Plan, now: Manifest | None) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """The run tokens and states of the table's jobs after the commit, and the state files that nobody needs any more."""
+    runs = dict(now.runs) if now is not None else {}
+    runs[plan.key] = (plan.token, *runs.get(plan.key, ())[: TOKENS - 1])
+    states = dict(now.states) if now is not None else {}
+    old = states.get(plan.key, {}).get("file")
+    if plan.state is None:
+        return runs, states, []
+    states[plan.key] = plan.state
+    return runs, states, [old.removeprefix(f"{plan.place.base}/")] if old else []
 
 
 def _commit(plan: Plan, generation: int, gone: list[Entry], now: Manifest | None) -> Commit:
