@@ -60,10 +60,11 @@ class DativoError(Exception):
     """Root of dativo's errors.
 
     `message` says what happened, `mark` and `field` where it was asked for, `hint` what to do. None of them may hold a
-    secret.
+    secret. `lasting` tells that a setting must change before trying again can help.
     """
 
     exit_code = 2
+    lasting = False
     code = "error"
 
     def __init__(self, message: str, *, hint: str = "", mark: Mark | None = None, field: str = "") -> None:

@@ -269,7 +269,8 @@ class _Run:
 
 def kind_of(error: DativoError) -> str:
     """The code of an error; `config` for a target that misses a setting or has one that cannot be."""
-    return ConfigError.code if isinstance(error, TargetError | StoreError) and error.field else error.code
+    setting = isinstance(error, TargetError | StoreError) and (error.field or error.lasting)
+    return ConfigError.code if setting else error.code
 
 
 def worst(streams: Sequence[StreamReceipt]) -> Status:

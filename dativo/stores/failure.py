@@ -14,12 +14,16 @@ _STATUS = re.compile(r"status code: (\d{3})")
 
 
 class Refusal(NamedTuple):
-    """A kind of refusal: what the store's answer has in it, what that means, the settings to look at, the remedy."""
+    """A kind of refusal: what the store's answer has in it, what that means, the settings to look at, the remedy.
+
+    `passes` tells that it may be over when it is tried again.
+    """
 
     signs: tuple[str, ...]
     meaning: str
     settings: tuple[str, ...]
     remedy: str
+    passes: bool = False
 
 
 _ENDPOINT = ("endpoint",)
@@ -113,18 +117,21 @@ _REFUSALS = (
         "nobody listens at the endpoint",
         _ENDPOINT,
         "start the store, or correct host and port",
+        passes=True,
     ),
     Refusal(
         ("TimedOut", "operation timed out", "timed out"),
         "the store did not answer in time",
         _ENDPOINT,
         "look at the store and at the network between, and run again",
+        passes=True,
     ),
     Refusal(
         ("SlowDown", "SlowDownRead", "ServerBusy", "ServiceUnavailable", "503 Service Unavailable"),
         "the store has too much to do, and said so each time it was asked",
         _ENDPOINT,
         "run again later, or with fewer runs at once",
+        passes=True,
     ),
     Refusal(
         (
@@ -135,6 +142,7 @@ _REFUSALS = (
         "the store's answer broke off, each time it was asked for",
         _ENDPOINT,
         "look at the store and at the network between, and run again",
+        passes=True,
     ),
 )
 
@@ -171,7 +179,9 @@ def _told_as(text: str, connection: Connection, done: str, key: str) -> StoreErr
     region = _REGION.search(text)
     remedy = f"set region to {region[1]}" if region and "region" in refusal.settings else refusal.remedy
     lines = [remedy, *_lines(refusal.settings, connection)]
-    return StoreError(f"{what}: {meaning}", hint="\n".join(lines))
+    told = StoreError(f"{what}: {meaning}", hint="\n".join(lines))
+    told.lasting = not refusal.passes
+    return told
 
 
 def _refusal(text: str) -> Refusal | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dativo.errors import CommitConflict, DativoError, TargetError
+from dativo.pipeline.run import kind_of
 from dativo.targets.iceberg.explain import explain
 from tests.project import Project
 
@@ -29,6 +30,16 @@ def test_a_refusal_of_the_store_names_setting_and_origin(job: Project) -> None:
     assert told.message.startswith("s3://lake/a b.parquet") and "cannot be written" in told.message
     assert told.message.endswith("the store does not know the access key; nothing was committed")
     assert "access_key_id: someone from target.connection.s3.access_key_id (jobs/acme/job.yaml:" in told.hint
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [("403: <Code>SignatureDoesNotMatch</Code>", "config"), ("503: <Code>SlowDown</Code>", "target")],
+    ids=["a wrong key", "too much to do"],
+)
+def test_only_what_may_pass_is_worth_another_try(job: Project, answer: str, code: str) -> None:
+    text = f"object-store error: PUT http://h/lake/a.parquet: {answer}"
+    assert kind_of(explain(job.load(), raised(TargetError("the pass failed"), OSError(text)))) == code
 
 
 def test_what_arrow_tells_is_understood_too(job: Project) -> None:

@@ -85,7 +85,9 @@ def _store(job: ResolvedJob, text: str) -> TargetError | None:
     bucket, key = _object(text)
     done = "read" if re.search(r"(GET|HEAD) http|(Head|Get)Object", text) else "written"
     found = store_failure(Exception(text), _with_bucket(connection, bucket), done, key)
-    return TargetError(f"{found.message}; nothing was committed", hint=found.hint)
+    told = TargetError(f"{found.message}; nothing was committed", hint=found.hint)
+    told.lasting = found.lasting
+    return told
 
 
 def _object(text: str) -> tuple[str, str]:
