@@ -17,6 +17,7 @@ from dativo.stores.failure import translated as store_failure
 from dativo.targets.iceberg.check import check
 
 DEFAULT_BRANCH = "target.connection.nessie.default_branch"
+_DATABASES = ("sqlalchemy", "psycopg2", "sqlite3")
 _WAREHOUSE = re.compile(r"Warehouse '.*' is not known")
 # The request that the store refused, as Polars tells it, and the kind of refusal, as Arrow does.
 _REQUEST = re.compile(r"(?:PUT|GET|HEAD|POST|DELETE) https?://[^/\s]+/([^/?\s]+)/([^?\s]*)")
@@ -32,6 +33,8 @@ def explain(job: ResolvedJob, error: DativoError) -> DativoError:
     if type(error) is not TargetError or error.field:
         return error
     causes = list(_causes(error))
+    if any(type(cause).__module__.partition(".")[0] in _DATABASES for cause in causes):
+        return _database(job, error)
     if any(_from_catalog(cause) for cause in causes):
         return _warehouse(job, error) or _catalog(job, error)
     text = "\n".join((error.message, *(str(cause) for cause in causes)))
@@ -62,6 +65,16 @@ def _catalog(job: ResolvedJob, error: DativoError) -> DativoError:
     if wrong is None:
         return error
     return TargetError(f"{wrong['message']}; nothing was committed", hint=wrong["hint"])
+
+
+def _database(job: ResolvedJob, error: TargetError) -> TargetError:
+    """A SQL catalog's failure with the setting that says where its database is; the embedded one has none."""
+    if not isinstance(job.target.catalog, dict) or error.hint:
+        return error
+    place = f"target.catalog ({job.mark('target.catalog')})"
+    return TargetError(
+        error.message, hint=f"look whether the database runs, and whether address and login are right\n{place}"
+    )
 
 
 def _warehouse(job: ResolvedJob, error: TargetError) -> TargetError | None:
