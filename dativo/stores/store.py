@@ -7,6 +7,7 @@ them. Everything that a store refuses is a StoreError that names the setting, it
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -225,7 +226,7 @@ class _Ranges(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._found.size}[whence]
         if start + offset < 0:
-            raise ValueError(f"{self._found.key} has no place before its beginning")
+            raise OSError(errno.EINVAL, f"{self._found.key} has no place before its beginning")
         self._at = start + offset
         return self._at
 
