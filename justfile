@@ -39,6 +39,10 @@ services *arguments:
 bench size="10m" *arguments:
     python -m benchmarks.run --size {{ size }} {{ arguments }}
 
+# Measure dativo on Nessie, MinIO and Azurite; the results go to docs/benchmarks-lake.md.
+bench-lake *arguments:
+    python -m benchmarks.lake.run {{ arguments }}
+
 # Check style, formatting and types.
 lint:
     ruff check .
