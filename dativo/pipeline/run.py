@@ -218,6 +218,9 @@ class _Run:
         status: Status = "refused" if isinstance(error, ContractError) else "failed"
         error = connectors.explained(self.job, error)
         text = self.redactor.mask(error.render().removeprefix("error: "))
+        if status == "failed":
+            # What was written on the way is in no table.
+            receipt = msgspec.structs.replace(receipt, loaded=0, files=0, bytes=0)
         return msgspec.structs.replace(receipt, status=status, error=text, error_code=kind_of(error))
 
     def not_run(self, stream: StreamConfig, status: Status, why: str) -> StreamReceipt:
