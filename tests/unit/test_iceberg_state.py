@@ -13,7 +13,7 @@ from dativo import Receipt
 from dativo.errors import CommitConflict, ContractError, StateError
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
-from dativo.targets.iceberg.memory import LARGEST_PROPERTY
+from dativo.targets.saved import LARGEST
 from tests.lake import Lake, commit, write
 from tests.project import Project
 
@@ -97,7 +97,7 @@ def test_a_long_state_is_a_file_named_and_hashed_in_the_property(project: Projec
     named = json.loads(lake.table().properties[STATE])
     assert len(lake.table().properties[STATE]) < 1000
     content = Path(named["file"].removeprefix("file://")).read_bytes()
-    assert len(content) > LARGEST_PROPERTY
+    assert len(content) > LARGEST
     assert hashlib.sha256(content).hexdigest() == named["sha256"]
     saved = lake.open(columns).saved
     assert saved is not None and saved.cursor.entries == entries

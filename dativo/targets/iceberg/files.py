@@ -29,6 +29,7 @@ from dativo.targets.iceberg.catalog import is_local, local_path
 from dativo.targets.iceberg.partitions import day_value, partition_key, partition_record, shown
 from dativo.targets.iceberg.schema import stored
 from dativo.targets.protocol import Output, TooManyPartitions, Written
+from dativo.targets.spill import spilled
 
 _read_footer: Any = pq.read_metadata
 COMPRESSION_LEVEL = 1
@@ -123,41 +124,21 @@ class FileWriter:
         self, rows: pl.LazyFrame, parts: tuple[Partition, ...], keys: dict[str, pl.Expr], spill: Path
     ) -> Output:
         """Rows go to a few spill files by a hash of their partition first, then each spill file to its partitions."""
-        number = self.passes
-        folder = spill / f"partitions-{number}"
-        groups = 64
-        hashed = pl.struct([key.alias(name) for name, key in keys.items()]).hash(seed=0) % groups
-        spilled: list[Any] = []
-        first = rows.sink_parquet(
-            pl.PartitionBy(
-                folder,
-                key={"__dativo_group": hashed},
-                include_key=False,
-                file_path_provider=lambda args: f"{args.partition_keys.row(0)[0]}.parquet",
-                approximate_bytes_per_file=None,
-            ),
-            compression="lz4",
-            row_group_size=ROWS_A_GROUP_PARTITIONED,
-            maintain_order=True,
-            mkdir=True,
-            lazy=True,
-            sinked_paths_callback=spilled.append,
-        )
+        first, files = spilled(rows, keys, spill / f"partitions-{self.passes}")
 
         def finish() -> Written:
             total = Written()
-            for path in sorted(_paths(spilled), key=lambda p: p.path):
+            for path in files():
                 self.passes += 1
-                output = self._partitioned(pl.scan_parquet(path.path), parts, keys, limit=None)
+                output = self._partitioned(pl.scan_parquet(path), parts, keys, limit=None)
                 pl.collect_all([output.sink], engine="streaming")
                 part = output.finish()
                 total.rows += part.rows
                 total.bytes += part.bytes
                 total.files += part.files
-                Path(path.path).unlink()
+                Path(path).unlink()
             return total
 
-        assert first is not None
         return Output(first, finish)
 
     def _sink(self, rows: pl.LazyFrame, by: pl.PartitionBy, paths: list[Any], group: int) -> pl.LazyFrame:

@@ -12,8 +12,9 @@ from dativo.targets.iceberg.catalog import open_catalog, settings
 from dativo.targets.iceberg.commit import commit
 from dativo.targets.iceberg.failure import translated
 from dativo.targets.iceberg.lookup import load
-from dativo.targets.iceberg.memory import DamagedState, decode_state, encode_state, run_key, state_key
+from dativo.targets.iceberg.memory import decode_state, encode_state, run_key, state_key
 from dativo.targets.iceberg.stage import Plan
+from dativo.targets.saved import DamagedState
 
 
 def forget(job: ResolvedJob, stream: StreamConfig, token: str, expected: str | None, receipt: StreamReceipt) -> None:

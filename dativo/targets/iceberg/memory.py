@@ -12,24 +12,17 @@ import hashlib
 import json
 from typing import Any
 
-import msgspec
 from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 
-from dativo.errors import StateError
-from dativo.receipt import StreamReceipt, stream_from_json, to_json
+from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 from dativo.targets.iceberg.stage import newest_token
 from dativo.targets.protocol import Saved
+from dativo.targets.saved import LARGEST, VERSION, saved, state_in, state_of, state_text
 
-VERSION = 1
-LARGEST_PROPERTY = 64 * 1024
 RUN = "dativo.run."
 STATE = "dativo.state."
-
-
-class DamagedState(StateError):
-    """A table's memory of a job that cannot be read; one of a newer version is not damaged."""
 
 
 def run_key(tenant: str, job: str, stream: str) -> str:
@@ -57,16 +50,8 @@ def other_loaders(table: Table, own_run_key: str) -> tuple[str, ...]:
 
 def encode_state(cursor: Cursor, plan_hash: str, receipt: StreamReceipt, location: str, token: str, io: FileIO) -> str:
     """The state property's text; a long state is written to a file first."""
-    state = {
-        "version": VERSION,
-        "token": token,
-        "cursor": msgspec.to_builtins(cursor),
-        "contract": {"name": receipt.contract, "hash": receipt.contract_hash},
-        "plan": plan_hash,
-        "receipt": json.loads(to_json(receipt)),
-    }
-    text = json.dumps(state, separators=(",", ":"), ensure_ascii=False)
-    if len(text.encode()) <= LARGEST_PROPERTY:
+    text = state_text(state_of(cursor, plan_hash, receipt, token))
+    if len(text.encode()) <= LARGEST:
         return text
     path = f"{location}/metadata/dativo-state-{token}.json"
     with io.new_output(path).create(overwrite=True) as stream:
@@ -84,37 +69,14 @@ def decode_state(properties: dict[str, str], tenant: str, job: str, stream: str,
     token = newest_token(properties, run_key(tenant, job, stream))
     if text is None or token is None:
         return None
-    try:
-        state = json.loads(text)
-        if "file" in state:
-            state = _from_file(state["file"], state["sha256"], io)
-        if state["version"] > VERSION:
-            raise StateError(
-                f"the table's state has version {state['version']}, this program knows {VERSION}",
-                hint="use a newer dativo",
-            )
-        return Saved(
-            token=token,
-            cursor=msgspec.convert(state["cursor"], Cursor),
-            plan_hash=state.get("plan", ""),
-            contract_hash=state.get("contract", {}).get("hash", ""),
-            receipt=stream_from_json(json.dumps(state["receipt"])),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise _damaged(job, str(error) or type(error).__name__) from error
 
+    def read() -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(text)
+        if "file" not in state:
+            return state
+        path = state["file"]
+        with io.new_input(path).open() as stream:
+            content = stream.read()
+        return state_in(content, state["sha256"], f"the state file '{path}' is not the one that the table names")
 
-def _damaged(job: str, what: str) -> DamagedState:
-    return DamagedState(
-        f"the table's state of job '{job}' cannot be read: {what}",
-        hint="run `dativo sync --full-refresh` to load everything again",
-    )
-
-
-def _from_file(path: str, digest: str, io: FileIO) -> dict[str, Any]:
-    with io.new_input(path).open() as stream:
-        text = stream.read()
-    if hashlib.sha256(text).hexdigest() != digest:
-        raise ValueError(f"the state file '{path}' is not the one that the table names")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    return saved(token, job, read, OSError)

@@ -7,7 +7,6 @@ from datetime import datetime
 import polars as pl
 from pyiceberg.catalog import Catalog
 
-from dativo.config.asset import Field
 from dativo.targets.iceberg.commit import commit
 from dativo.targets.iceberg.files import FileWriter
 from dativo.targets.iceberg.lookup import looked_at
@@ -15,22 +14,9 @@ from dativo.targets.iceberg.partitions import partition_spec
 from dativo.targets.iceberg.schema import iceberg_schema
 from dativo.targets.iceberg.stage import Plan, field_ids, stage_schema
 from dativo.targets.iceberg.storage import storage_options
+from dativo.targets.violations import REJECT_COLUMNS, TARGET_BYTES, of_run
 
 REJECTS_SUFFIX = "__rejects"
-TARGET_BYTES = 150 << 20
-
-REJECT_COLUMNS = (
-    Field(name="run", kind="string", description="token of the run that found it"),
-    Field(name="job", kind="string", description="tenant.job"),
-    Field(name="action", kind="string", description="rejected, nulled (loaded with null) or refused (nothing loaded)"),
-    Field(name="file", kind="string", description="source file"),
-    Field(name="row", kind="long", description="number of the record in its file, from 1"),
-    Field(name="column", kind="string", description="column of the contract; null when the whole record is bad"),
-    Field(name="rule", kind="string", description="rule that was broken"),
-    Field(name="value", kind="string", description="original value"),
-    Field(name="record", kind="string", description="the whole row as JSON, or the record's text if it cannot be read"),
-    Field(name="found_at", kind="timestamptz", description="when the run began"),
-)
 
 
 class Rejects:
@@ -64,12 +50,7 @@ class Rejects:
             constant={},
             io=staged.io,
         )
-        rows = violations.with_columns(
-            run=pl.lit(token),
-            job=pl.lit(job),
-            action=pl.lit(action),
-            found_at=pl.lit(found).cast(pl.Datetime("us", "UTC")),
-        )
+        rows = of_run(violations, token=token, job=job, action=action, found=found)
         output = self.writer.output(rows)
         pl.collect_all([output.sink], engine="streaming")
         written = output.finish()

@@ -27,13 +27,14 @@ from dativo.targets.iceberg.deletes import refuse_equality_deletes
 from dativo.targets.iceberg.failure import translated
 from dativo.targets.iceberg.files import FileWriter
 from dativo.targets.iceberg.lookup import ensure_namespace, load, looked_at
-from dativo.targets.iceberg.memory import DamagedState, decode_state, encode_state, other_loaders, run_key, state_key
+from dativo.targets.iceberg.memory import decode_state, encode_state, other_loaders, run_key, state_key
 from dativo.targets.iceberg.partitions import check_partitioning, partition_spec, replaces_day
 from dativo.targets.iceberg.rejects import Rejects
 from dativo.targets.iceberg.schema import check_identifiers, iceberg_schema, restored, table_columns
 from dativo.targets.iceberg.stage import Plan, Staged, field_ids, newest_token, stage_schema
 from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.protocol import Audit, Committed, Opened, Output, TableShape, TooManyPartitions, Written
+from dativo.targets.saved import DamagedState
 
 MEGABYTES = 150
 # A run that has gone on for longer looks whether its files are still there.

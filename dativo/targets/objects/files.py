@@ -19,6 +19,7 @@ from dativo.targets.objects.layout import Describe, Format, Place, file_name, se
 from dativo.targets.objects.partitions import day_text, segment
 from dativo.targets.objects.rows import as_text
 from dativo.targets.protocol import Output, TooManyPartitions, Written
+from dativo.targets.spill import spilled
 
 ROWS_A_GROUP = 128 * 1024
 ROWS_A_GROUP_PARTITIONED = 32 * 1024
@@ -159,28 +160,10 @@ class FileWriter:
 
     def _in_two_steps(self, rows: pl.LazyFrame, spill: Path, begin: int) -> Output:
         """Rows go to a few spill files by a hash of their partition first, then each spill file to its partitions."""
-        folder = spill / f"partitions-{begin}"
-        hashed = pl.struct([key.alias(name) for name, key in self._keys().items()]).hash(seed=0) % MAX_OPEN
-        spilled: list[Any] = []
-        first = rows.sink_parquet(
-            pl.PartitionBy(
-                folder,
-                key={"__dativo_group": hashed},
-                include_key=False,
-                file_path_provider=lambda args: f"{args.partition_keys.row(0)[0]}.parquet",
-                approximate_bytes_per_file=None,
-            ),
-            compression="lz4",
-            row_group_size=ROWS_A_GROUP_PARTITIONED,
-            maintain_order=True,
-            mkdir=True,
-            lazy=True,
-            sinked_paths_callback=spilled.append,
-        )
-        assert first is not None
+        first, files = spilled(rows, self._keys(), spill / f"partitions-{begin}")
 
         def finish() -> Written:
-            for path in sorted(p.path for given in spilled for p in given.paths):
+            for path in files():
                 pl.collect_all([self._partitioned(pl.scan_parquet(path), None)], engine="streaming")
                 Path(path).unlink()
             return self._written(begin)

@@ -12,7 +12,8 @@ from dativo.targets.objects.columns import contract_field
 from dativo.targets.objects.commit import Plan, commit
 from dativo.targets.objects.layout import place
 from dativo.targets.objects.manifest import load
-from dativo.targets.objects.memory import DamagedState, decode_state, encode_state
+from dativo.targets.objects.memory import decode_state, encode_state
+from dativo.targets.saved import DamagedState
 
 
 def forget(job: ResolvedJob, stream: StreamConfig, token: str, expected: str | None, receipt: StreamReceipt) -> None:

@@ -15,11 +15,11 @@ from dativo.targets.objects.layout import Place, place
 from dativo.targets.objects.manifest import Commit, Manifest, entries, load
 from dativo.targets.objects.memory import decode_state
 from dativo.targets.objects.options import file_options
-from dativo.targets.objects.rejects import REJECT_COLUMNS
 from dativo.targets.objects.rows import scanned
 from dativo.targets.objects.target import check
 from dativo.targets.protocol import Saved, TableShape
 from dativo.targets.reading import TableColumn, TableFacts, TableSnapshot, Version
+from dativo.targets.violations import REJECT_COLUMNS
 
 _TAGS = ("asset.", "classification.", "finops.", "governance.", "source.", "lineage.")
 

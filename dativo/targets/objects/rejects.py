@@ -6,27 +6,12 @@ from datetime import datetime
 
 import polars as pl
 
-from dativo.config.field import Field
 from dativo.targets.objects.columns import column
 from dativo.targets.objects.commit import Plan, commit
 from dativo.targets.objects.files import FileWriter
 from dativo.targets.objects.layout import Place
 from dativo.targets.objects.manifest import load
-
-TARGET_BYTES = 150 << 20
-
-REJECT_COLUMNS = (
-    Field(name="run", kind="string", description="token of the run that found it"),
-    Field(name="job", kind="string", description="tenant.job"),
-    Field(name="action", kind="string", description="rejected, nulled (loaded with null) or refused (nothing loaded)"),
-    Field(name="file", kind="string", description="source file"),
-    Field(name="row", kind="long", description="number of the record in its file, from 1"),
-    Field(name="column", kind="string", description="column of the contract; null when the whole record is bad"),
-    Field(name="rule", kind="string", description="rule that was broken"),
-    Field(name="value", kind="string", description="original value"),
-    Field(name="record", kind="string", description="the whole row as JSON, or the record's text if it cannot be read"),
-    Field(name="found_at", kind="timestamptz", description="when the run began"),
-)
+from dativo.targets.violations import REJECT_COLUMNS, TARGET_BYTES, of_run
 
 
 class Rejects:
@@ -54,12 +39,7 @@ class Rejects:
             tags=lambda _: {},
             properties={},
         )
-        rows = violations.with_columns(
-            run=pl.lit(token),
-            job=pl.lit(job),
-            action=pl.lit(action),
-            found_at=pl.lit(found).cast(pl.Datetime("us", "UTC")),
-        )
+        rows = of_run(violations, token=token, job=job, action=action, found=found)
         output = self.writer.output(rows)
         pl.collect_all([output.sink], engine="streaming")
         written = output.finish()

@@ -23,11 +23,12 @@ from dativo.targets.objects.commit import Plan, Replacing, commit
 from dativo.targets.objects.files import FileWriter
 from dativo.targets.objects.layout import Place, metadata, object_tags, place
 from dativo.targets.objects.manifest import Manifest, Segment, entries, load
-from dativo.targets.objects.memory import DamagedState, decode_state, encode_state
+from dativo.targets.objects.memory import decode_state, encode_state
 from dativo.targets.objects.options import FileOptions, file_options
 from dativo.targets.objects.rejects import Rejects
 from dativo.targets.objects.rows import scanned
 from dativo.targets.protocol import Committed, Opened, Output, TableShape, TooManyPartitions, Written
+from dativo.targets.saved import DamagedState
 
 
 class ObjectTarget:
