@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dativo.errors import TargetError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dativo.errors import DativoError, TargetError
+from dativo.targets.protocol import TooManyPartitions
 
 # What is found in the text of an error, what it means, what to do. A second try does not help against any of them.
 _LASTING = (
@@ -34,6 +38,17 @@ def translated(error: BaseException, doing: str) -> TargetError:
     """An error that came while `doing` something, in dativo's words."""
     hint = "another program holds the catalog; run again" if "database is locked" in str(error) else ""
     return lasting(error) or TargetError(f"{doing} failed: {first_line(error)}", hint=hint)
+
+
+@contextmanager
+def failures(doing: str) -> Iterator[None]:
+    """Foreign errors that come while `doing` something, in dativo's words."""
+    try:
+        yield
+    except (DativoError, TooManyPartitions):
+        raise
+    except Exception as error:
+        raise translated(error, doing) from error
 
 
 def first_line(error: BaseException) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,14 +16,14 @@ from dativo.config.asset import Field
 from dativo.config.partition import INGEST_DATE
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.evolve import Change, changes
-from dativo.errors import DativoError, TargetError
+from dativo.errors import TargetError
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 from dativo.targets.iceberg.audit import added, audit
 from dativo.targets.iceberg.catalog import CatalogSettings, open_catalog, settings
 from dativo.targets.iceberg.commit import commit
 from dativo.targets.iceberg.deletes import refuse_equality_deletes
-from dativo.targets.iceberg.failure import translated
+from dativo.targets.iceberg.failure import failures
 from dativo.targets.iceberg.files import FileWriter
 from dativo.targets.iceberg.lookup import ensure_namespace, load, looked_at
 from dativo.targets.iceberg.memory import decode_state, encode_state, other_loaders, run_key, state_key
@@ -33,7 +32,7 @@ from dativo.targets.iceberg.rejects import Rejects
 from dativo.targets.iceberg.schema import check_identifiers, iceberg_schema, restored, table_columns
 from dativo.targets.iceberg.stage import Plan, Staged, field_ids, newest_token, stage_schema
 from dativo.targets.iceberg.storage import storage_options
-from dativo.targets.protocol import Audit, Committed, Opened, Output, TableShape, TooManyPartitions, Written
+from dativo.targets.protocol import Audit, Committed, Opened, Output, TableShape, Written
 from dativo.targets.saved import DamagedState
 
 MEGABYTES = 150
@@ -96,7 +95,7 @@ class IcebergTarget:
 
     def open(self, shape: TableShape) -> Opened:
         self.shape = shape
-        with _failures(f"opening the table {self.name}"):
+        with failures(f"opening the table {self.name}"):
             staged = looked_at(self.catalog, self.identifier, self._staged)
             self.writer = self._file_writer(staged, shape)
             self.opened = self._opened(staged.metadata.location)
@@ -162,7 +161,7 @@ class IcebergTarget:
         finish = output.finish
 
         def finished() -> Written:
-            with _failures("writing the data files"):
+            with failures("writing the data files"):
                 return finish()
 
         return Output(output.sink, finished)
@@ -171,7 +170,7 @@ class IcebergTarget:
         table = self.table
         if table is None or table.current_snapshot() is None:
             return None
-        with _failures(f"reading the table {self.name}"):
+        with failures(f"reading the table {self.name}"):
             refuse_equality_deletes(table)
         scan = pl.scan_iceberg(table, storage_options=storage_options(table.location(), table.io.properties))
         have = {c.name: c for c in table_columns(table.schema())}
@@ -182,7 +181,7 @@ class IcebergTarget:
     ) -> Committed:
         assert self.opened is not None and self.shape is not None and self.writer is not None
         plan = self._plan()
-        with _failures(f"the commit to {self.name}"):
+        with failures(f"the commit to {self.name}"):
             state = encode_state(cursor, plan_hash, receipt, self.opened.location, self.token, self.writer.io)
             plan.properties = {**self.shape.properties, self.state_key: state}
             plan.files = written.files
@@ -242,7 +241,7 @@ class IcebergTarget:
         """Appends violations to the table's rejects table; how many there were."""
         visible = self.catalog if self.branch is None else self.branch.visible
         self.rejects = Rejects(visible, self.settings.properties, self.identifier)
-        with _failures(f"keeping the rejects of {self.name}"):
+        with failures(f"keeping the rejects of {self.name}"):
             return self.rejects.append(
                 violations,
                 token=self.token,
@@ -255,11 +254,11 @@ class IcebergTarget:
     # -- on a branch ------------------------------------------------------------------------------------------------
 
     def audit(self) -> Audit:
-        with _failures(f"checking {self.name}"):
+        with failures(f"checking {self.name}"):
             return audit(self._sealed(), self.snapshot_id)
 
     def added(self, columns: Sequence[Field]) -> pl.LazyFrame | None:
-        with _failures(f"checking {self.name}"):
+        with failures(f"checking {self.name}"):
             return added(self._sealed(), self.snapshot_id, columns)
 
     def _sealed(self) -> Table:
@@ -274,17 +273,6 @@ class IcebergTarget:
             self.writer.remove_all()
         if self.rejects is not None:
             self.rejects.remove()
-
-
-@contextmanager
-def _failures(doing: str) -> Iterator[None]:
-    """Foreign errors in dativo's words."""
-    try:
-        yield
-    except (DativoError, TooManyPartitions):
-        raise
-    except Exception as error:
-        raise translated(error, doing) from error
 
 
 def _file_megabytes(job: ResolvedJob) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,9 +11,8 @@ from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.table import Table
 
 from dativo.config.resolve import ResolvedJob, StreamConfig
-from dativo.errors import DativoError
 from dativo.targets.iceberg.catalog import open_catalog, settings, sqlite_file
-from dativo.targets.iceberg.failure import translated
+from dativo.targets.iceberg.failure import failures
 from dativo.targets.iceberg.rejects import REJECTS_SUFFIX
 from dativo.targets.iceberg.upkeep import compact, expire, orphans
 from dativo.targets.iceberg.upkeep.references import Files, of_metadata, of_snapshots
@@ -50,7 +47,7 @@ class IcebergKeeper:
         if self.catalog is None:
             return ()
         for name in self.names:
-            with _failures(f"opening {self.namespace}.{name}"):
+            with failures(f"opening {self.namespace}.{name}"):
                 try:
                     self._catalog().load_table((self.namespace, name))
                 except (NoSuchTableError, NoSuchNamespaceError):
@@ -59,7 +56,7 @@ class IcebergKeeper:
         return tuple(found)
 
     def compact(self, table: str, wanted: Wanted) -> Compaction:
-        with _failures(f"compacting {table}"):
+        with failures(f"compacting {table}"):
             return compact.compact(self._catalog(), self._table(table), wanted)
 
     def expire(self, table: str, wanted: Wanted) -> Expiry:
@@ -69,7 +66,7 @@ class IcebergKeeper:
                 "may need any of them",
                 hint="let Nessie's own garbage collector do it (nessie-gc, https://projectnessie.org/nessie-latest/gc/)",
             )
-        with _failures(f"expiring snapshots of {table}"):
+        with failures(f"expiring snapshots of {table}"):
             return expire.expire(self._catalog(), self._table(table), wanted)
 
     def orphans(self, table: str, wanted: Wanted) -> Orphans:
@@ -79,7 +76,7 @@ class IcebergKeeper:
                 f"the catalog of {table} is Nessie, configured as any REST catalog: what its branches need is unknown",
                 hint="set target.catalog to nessie, and its address as target.connection.nessie.uri",
             )
-        with _failures(f"removing orphans of {table}"):
+        with failures(f"removing orphans of {table}"):
             if nessie is None:
                 return orphans.orphans(catalog, self._table(table), _needs, wanted, versioned=False)
             from dativo.targets.iceberg.upkeep.history import History
@@ -92,7 +89,7 @@ class IcebergKeeper:
             return None
         from dativo.targets.iceberg.upkeep.history import dead_branches
 
-        with _failures("removing branches of runs"):
+        with failures("removing branches of runs"):
             return dead_branches(nessie, wanted, time.time())
 
     def _nessie(self) -> NessieCatalog | None:
@@ -125,14 +122,3 @@ def _needs(table: Table) -> Files:
     """Everything that the metadata of a table refers to."""
     known = of_metadata(table.metadata, table.metadata_location)
     return known | of_snapshots(table.metadata.snapshots, table.io)
-
-
-@contextmanager
-def _failures(doing: str) -> Iterator[None]:
-    """Foreign errors in dativo's words."""
-    try:
-        yield
-    except DativoError:
-        raise
-    except Exception as error:
-        raise translated(error, doing) from error
