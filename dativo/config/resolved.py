@@ -34,13 +34,34 @@ class MaxRejects(msgspec.Struct, frozen=True):
         return str(self.rows) if self.rows is not None else f"{(self.share or 0) * 100:g}%"
 
 
+class Relation(msgspec.Struct, frozen=True, kw_only=True):
+    """A table, view or query of a database: what a stream reads, or a part of it.
+
+    `object` names it in the state and in messages. `table`, with its `schema` where the job gives one, is a name as the
+    database has it, unquoted; a query has `sql` instead. `field` is the path of its entry in the job.
+    """
+
+    object: str
+    schema: str | None = None
+    table: str | None = None
+    sql: str | None = None
+    columns: tuple[str, ...] | None = None
+    where: str | None = None
+    cursor_field: str | None = None
+    field: str = "source.tables"
+
+
 class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One contract of the job with the part of the source that it governs and the table it becomes."""
+    """One contract of the job with the part of the source that it governs and the table it becomes.
+
+    `relations` are those of a database source; several are one table after another.
+    """
 
     name: str
     asset: Asset
     objects: tuple[str, ...]
     files: tuple[File, ...]
+    relations: tuple[Relation, ...] = ()
     namespace: str
     table: str
     partitioning: tuple[Partition, ...]
@@ -82,6 +103,12 @@ class ResolvedJob(msgspec.Struct, frozen=True, kw_only=True):
     marks: dict[str, Mark]
     connections: dict[str, Connection] = {}
     secrets: Secrets = Secrets()
+
+    def cursor_field(self, relation: Relation | None = None) -> str | None:
+        """The source's column that tells what is new; None when the job, or this relation of it, is loaded fully."""
+        if self.incremental is None:
+            return None
+        return (relation.cursor_field if relation is not None else None) or self.incremental.cursor_field
 
     def mark(self, field: str) -> Mark | None:
         """Where a setting stands: the setting itself, else the nearest one around it."""

@@ -15,6 +15,7 @@ from dativo.config.partition import Partition, read_partitioning
 from dativo.config.privacy import Privacy
 from dativo.config.problems import Problems
 from dativo.config.reading import Reading
+from dativo.config.relations import relations
 from dativo.config.resolved import MaxRejects, StreamConfig
 from dativo.config.sides import Side
 from dativo.errors import Mark, listed, nearest
@@ -28,6 +29,7 @@ def read_streams(
     """The streams, in the order of the contracts; mistakes go to the reading's problems."""
     files = list(source.spec.files or [])
     several = len(contracts) > 1
+    found = relations(source)
     if several and target.spec.markdown_kv_storage is None:
         _check_matched(source, contracts, reading)
     if target.spec.markdown_kv_storage is None:  # else they may name columns of the source
@@ -43,6 +45,7 @@ def read_streams(
                 asset=asset,
                 objects=tuple(o for o in objects if not several or o in _names(asset)),
                 files=tuple(own),
+                relations=tuple(r for r in found if not several or r.object in _names(asset)),
                 namespace=table_name(asset.domain) if asset.domain else "default",
                 table=table_name(asset.name),
                 partitioning=_partitioning(target, asset, reading),
@@ -72,14 +75,13 @@ def _check_matched(source: Side[Source], contracts: list[Contract], reading: Rea
     spec = source.spec
     found = {f"source.files[{i}]": _object(f) for i, f in enumerate(spec.files or [])}
     found |= {f"source.objects[{i}]": o for i, o in enumerate(spec.objects or [])}
-    found |= {f"source.tables[{i}]": t.object or t.name.rpartition(".")[2] for i, t in enumerate(spec.tables or [])}
-    found |= {f"source.queries[{i}]": q.name for i, q in enumerate(spec.queries or [])}
+    found |= {r.field: r.object for r in relations(source) if not r.field.startswith("source.objects")}
     found |= {f"source.sheets[{i}]": s.object for i, s in enumerate(spec.sheets or []) if s.object}
     known = {name for contract in contracts for name in _names(contract.asset)}
     for field, name in found.items():
         if name not in known:
             block, _, position = field.removeprefix("source.").rstrip("]").partition("[")
-            mark = source.node.mark_of(block, int(position))
+            mark = source.node.mark_of(block, int(position)) if position else source.node.mark_of(block)
             reading.problems.add(
                 f"no asset for the object '{name}'", mark, field, f"the assets are for: {listed(sorted(known))}"
             )
