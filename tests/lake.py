@@ -23,7 +23,7 @@ from dativo.config.partition import Partition
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 from dativo.targets.iceberg.catalog import open_catalog, settings
-from dativo.targets.protocol import Committed, Opened, TableShape, Target, Written
+from dativo.targets.protocol import APPEND, REPLACE, Committed, Opened, TableShape, Target, Written
 from tests.project import Project
 from tests.services.nessie import Nessie
 
@@ -188,7 +188,7 @@ def commit(target: Target, written: Written, *, cursor: Cursor | None = None, re
     receipt = StreamReceipt(
         stream="people", table="default.people", status="loaded", extracted=written.rows, loaded=written.rows
     )
-    return target.commit(written, cursor or Cursor(), "plan", receipt, replace=replace)
+    return target.commit(written, cursor or Cursor(), "plan", receipt, REPLACE if replace else APPEND)
 
 
 def footer_ids(path: str) -> dict[str, int]:

@@ -24,7 +24,7 @@ from dativo.pipeline.staging import staging_folder, staging_root
 from dativo.receipt import StreamReceipt
 from dativo.sources.protocol import Extract, Meter, Source
 from dativo.state.cursor import Cursor
-from dativo.targets.protocol import Committed, Opened, Target, UnseenTarget
+from dativo.targets.protocol import APPEND, REPLACE, Committed, Opened, Target, UnseenTarget
 
 if TYPE_CHECKING:
     from dativo.pipeline.passes import Loaded
@@ -65,6 +65,7 @@ class StreamRun:
         self.source = source
         self.stream = stream
         self.meter = Meter()
+        self.extracts: list[Extract] = []
         self.target: Target | None = None
         self.unseen: UnseenTarget | None = None
         self.cursor: Cursor | None = None
@@ -96,6 +97,15 @@ class StreamRun:
             if self.target is not None and not self.undecided and self.order.publication is None:
                 self.target.abort()
             raise
+        finally:
+            for extract in self.extracts:
+                extract.close()
+
+    def _read(self, since: Cursor | None, *, full: bool = False) -> Extract:
+        """The source's rows since a cursor; what it holds for them is let go when the stream ends."""
+        extract = self.source.read(self.stream, since, meter=self.meter, limit=self.order.limit, full=full)
+        self.extracts.append(extract)
+        return extract
 
     def _steps(self) -> StreamReceipt:
         target = self.target = self._target()
@@ -122,15 +132,14 @@ class StreamRun:
 
     def _prepared(self, target: Target) -> tuple[Extract, Opened, StreamPlan | None]:
         """What is to be read since the last commit, and how; nothing is read yet but headers."""
-        limit = self.order.limit
         # A first look at the columns tells the table's shape, which opening the table needs.
-        extract = self.source.read(self.stream, None, meter=self.meter, limit=limit, full=True)
+        extract = self._read(None, full=True)
         looked = build(self.job, self.stream, extract, "warehouse")
         plan: StreamPlan | None = looked
         opened = target.open(table_shape(self.job, self.stream, looked.columns))
         since = self._since(opened)
         if since is not None:
-            extract = self.source.read(self.stream, since, meter=self.meter, limit=limit)
+            extract = self._read(since)
             plan = None if extract.unchanged else build(self.job, self.stream, extract, "warehouse")
         self.order.listener.event(
             "extraction_started",
@@ -256,10 +265,10 @@ class StreamRun:
 
     def _committed(self, target: Target, cursor: Cursor, found: Loaded, plan: StreamPlan) -> StreamReceipt:
         receipt = msgspec.structs.replace(self.receipt, status="loaded")
-        replace = self.receipt.write_mode == "replace"
+        revision = REPLACE if self.receipt.write_mode == "replace" else APPEND
 
         def commit() -> Committed:
-            return target.commit(found.written, cursor, self._plan_hash(), receipt, replace=replace)
+            return target.commit(found.written, cursor, self._plan_hash(), receipt, revision)
 
         if self.unseen is not None:
             landed = self._phase("committing", commit)

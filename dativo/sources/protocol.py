@@ -16,7 +16,7 @@ padded, cut or dropped in silence, and the contract decides what happens to it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -56,6 +56,27 @@ class SourceColumn:
     files: int
 
 
+@dataclass(slots=True, frozen=True)
+class Piece:
+    """A part of a reading, which is read once. Its frame has the columns of the extract's.
+
+    `proof` is asked for once the frame was read: it is JSON, and tells a later reading whether the rows are still right.
+    """
+
+    name: str
+    frame: pl.LazyFrame
+    proof: Callable[[], dict[str, Any]]
+
+
+@dataclass(slots=True, frozen=True)
+class Staged:
+    """A piece that an earlier reading, which did not come to its end, read and kept: `rows` of them, and its proof."""
+
+    name: str
+    rows: int
+    proof: dict[str, Any]
+
+
 @dataclass(slots=True)
 class Extract:
     """One reading of a stream.
@@ -64,6 +85,12 @@ class Extract:
     by the contract (`text`, with the `rules` for doing so) or have types already (`typed`). `cursor` gives the new
     cursor after the frame was consumed. `unchanged` tells that the source has nothing that was not read before. `notes`
     are for the person who runs the job; a source may add to them while the frame is read.
+
+    `unique` are sets of columns, each of which the source itself keeps unique (and not null) in what the frame has.
+
+    A source that is expensive to read gives `pieces` too, which together have the frame's rows in the frame's order: called
+    with what an earlier reading kept, it gives, as it goes along, the pieces to be read and, in their places, the staged
+    ones that are still as the source has them. Whoever takes the pieces does not read the frame. `close` ends the reading.
     """
 
     frame: pl.LazyFrame
@@ -75,6 +102,8 @@ class Extract:
     skipped: int = 0
     unchanged: bool = False
     notes: list[str] = field(default_factory=list)
+    unique: tuple[frozenset[str], ...] = ()
+    pieces: Callable[[Sequence[Staged]], Iterable[Piece | Staged]] | None = None
     close: Callable[[], None] = lambda: None
 
 

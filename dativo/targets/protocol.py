@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from dativo.config.asset import Field
 from dativo.config.partition import Partition
@@ -93,6 +93,31 @@ class TableShape:
     properties: dict[str, str]
 
 
+@dataclass(slots=True, frozen=True)
+class Revision:
+    """What a commit does to the rows that are in the table already, besides adding those that were written.
+
+    `append` does nothing to them. `replace` takes all of them out, or those of the run's ingest date where the table is
+    partitioned by it. `merge` takes those out whose key stands in `gone`, and gives those whose key stands in `amended`
+    the values that stand beside it there; where `only` names a boolean column of the table, rows in which it is not true
+    are left alone.
+
+    `gone` and `amended` are Parquet files with one row a key: LOW and HIGH (the identity of the `key` fields), the key's
+    columns under their own names, and in `amended` the columns that change. A key that the table does not have is no
+    mistake. No key stands in both.
+    """
+
+    kind: Literal["append", "replace", "merge"] = "append"
+    key: tuple[Field, ...] = ()
+    gone: Path | None = None
+    amended: Path | None = None
+    only: str | None = None
+
+
+APPEND = Revision()
+REPLACE = Revision("replace")
+
+
 class Target(Protocol):
     """Writes streams; adapters implement this and inherit nothing."""
 
@@ -117,7 +142,7 @@ class Target(Protocol):
         ...
 
     def commit(
-        self, written: Written, cursor: Cursor, plan_hash: str, receipt: StreamReceipt, *, replace: bool
+        self, written: Written, cursor: Cursor, plan_hash: str, receipt: StreamReceipt, revision: Revision = APPEND
     ) -> Committed:
         """Makes the files visible together with cursor, token and receipt, or raises and changes nothing."""
         ...

@@ -44,7 +44,7 @@ def committed(project: Project, nessie_server: Nessie) -> Committed:
         target.open(TableShape((ID, NAME), (), {}))
         frame = pl.DataFrame(rows, schema={"id": pl.Int64, "name": pl.String})
         told = StreamReceipt(stream="people", table="people", status="loaded", extracted=loaded, loaded=loaded)
-        target.commit(write(target, frame), Cursor(), "plan", told, replace=False)
+        target.commit(write(target, frame), Cursor(), "plan", told)
         publisher.seal()
         settings = {"columns": (ID, NAME), "keys": (), **more}
         return publisher, Commit(job=job, stream=job.streams[0], token=token, receipt=told, target=target, **settings)

@@ -50,7 +50,7 @@ def test_cursor_plan_receipt_and_token_are_remembered(lake: Lake) -> None:
     target, _ = lake.opened(token="t-1")
     written = write(target, lake.frame([1]))
     cursor = Cursor(entries={"file_x": {"last_modified": "2026-01-01T00:00:00+00:00"}}, fingerprint="f")
-    target.commit(written, cursor, "the plan", receipt(written), replace=False)
+    target.commit(written, cursor, "the plan", receipt(written))
     saved = lake.open(lake.columns).saved
     assert saved is not None
     assert (saved.token, saved.cursor, saved.plan_hash) == ("t-1", cursor, "the plan")

@@ -32,7 +32,7 @@ from dativo.targets.iceberg.rejects import Rejects
 from dativo.targets.iceberg.schema import check_identifiers, iceberg_schema, restored, table_columns
 from dativo.targets.iceberg.stage import Plan, Staged, field_ids, newest_token, stage_schema
 from dativo.targets.iceberg.storage import storage_options
-from dativo.targets.protocol import Audit, Committed, Opened, Output, TableShape, Written
+from dativo.targets.protocol import APPEND, Audit, Committed, Opened, Output, Revision, TableShape, Written
 from dativo.targets.saved import DamagedState
 
 MEGABYTES = 150
@@ -177,7 +177,7 @@ class IcebergTarget:
         return scan.select(restored(f, have.get(f.name)) for f in columns)
 
     def commit(
-        self, written: Written, cursor: Cursor, plan_hash: str, receipt: StreamReceipt, *, replace: bool
+        self, written: Written, cursor: Cursor, plan_hash: str, receipt: StreamReceipt, revision: Revision = APPEND
     ) -> Committed:
         assert self.opened is not None and self.shape is not None and self.writer is not None
         plan = self._plan()
@@ -185,7 +185,7 @@ class IcebergTarget:
             state = encode_state(cursor, plan_hash, receipt, self.opened.location, self.token, self.writer.io)
             plan.properties = {**self.shape.properties, self.state_key: state}
             plan.files = written.files
-            plan.replace = self._replaces() if replace else None
+            plan.replace = self._replaces() if revision.kind == "replace" else None
             plan.ids = field_ids(self.writer.schema)
             plan.written_spec = self.writer.spec
             plan.location, plan.io = self.opened.location, self.writer.io

@@ -27,7 +27,7 @@ from dativo.targets.objects.memory import decode_state, encode_state
 from dativo.targets.objects.options import FileOptions, file_options
 from dativo.targets.objects.rejects import Rejects
 from dativo.targets.objects.rows import scanned
-from dativo.targets.protocol import Committed, Opened, Output, TableShape, TooManyPartitions, Written
+from dativo.targets.protocol import APPEND, Committed, Opened, Output, Revision, TableShape, TooManyPartitions, Written
 from dativo.targets.saved import DamagedState
 
 
@@ -115,7 +115,7 @@ class ObjectTarget:
             )
 
     def commit(
-        self, written: Written, cursor: Cursor, plan_hash: str, receipt: StreamReceipt, *, replace: bool
+        self, written: Written, cursor: Cursor, plan_hash: str, receipt: StreamReceipt, revision: Revision = APPEND
     ) -> Committed:
         assert self.shape is not None and self.writer is not None
         before = self.begun_on
@@ -136,7 +136,7 @@ class ObjectTarget:
             files=written.files,
             next_number=self.writer.next_number,
             state=encode_state(cursor, plan_hash, receipt, self.place, self.token),
-            replace=self._replacing() if replace else None,
+            replace=self._replacing() if revision.kind == "replace" else None,
         )
         self.manifest = commit(plan)
         return Committed(self.manifest.commit_of(self.token))
