@@ -16,12 +16,12 @@ from dativo.config.policy import PolicyFile, read_policy
 from dativo.config.problems import Problems
 from dativo.config.recipe import Recipe
 from dativo.config.registry import RegistryFile
-from dativo.config.resolved import MaxRejects, Mode, Relation, ResolvedJob, StreamConfig
+from dativo.config.resolved import MaxRejects, Mode, Relation, ResolvedJob, StreamConfig, Window
 from dativo.config.runner import RunnerFile, read_runner
 from dativo.config.secrets import SecretManager
 from dativo.errors import ConfigError, Mark
 
-__all__ = ["MaxRejects", "Mode", "Relation", "ResolvedJob", "Resolver", "StreamConfig", "load_job"]
+__all__ = ["MaxRejects", "Mode", "Relation", "ResolvedJob", "Resolver", "StreamConfig", "Window", "load_job"]
 
 
 class Resolver:

@@ -69,12 +69,26 @@ class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_rejects: MaxRejects | None
 
 
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a source that one run is asked to read, by its cursor: from `since` on, up to but without `until`.
+
+    Both are values as the source's cursor has them, as text; None leaves an end open.
+    """
+
+    since: str | None = None
+    until: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.since is not None or self.until is not None
+
+
 class ResolvedJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job with nothing left to look up. `marks` has the place in a file of every setting that came from one.
 
     `source` and `target` are the job's blocks laid over their recipes, variables put in. `missing` names the variables
     that the run would use and that are set nowhere; `unbuilt` the blocks that do nothing in this version. `connections`
-    has what reaches the systems of the job: `source`, `target`, and for an Iceberg target `nessie`.
+    has what reaches the systems of the job: `source`, `target`, and for an Iceberg target `nessie`. `window` is what one run
+    was asked to read.
     """
 
     name: str
@@ -103,6 +117,7 @@ class ResolvedJob(msgspec.Struct, frozen=True, kw_only=True):
     marks: dict[str, Mark]
     connections: dict[str, Connection] = {}
     secrets: Secrets = Secrets()
+    window: Window = Window()
 
     def cursor_field(self, relation: Relation | None = None) -> str | None:
         """The source's column that tells what is new; None when the job, or this relation of it, is loaded fully."""
