@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
 
-from dativo.config.decode import Problems, decode
-from dativo.config.documents import Node, map_of, scalar_of
+from dativo.config.decode import Problems
 from dativo.config.job import NotNegative
 from dativo.config.resolve import ResolvedJob
-from dativo.errors import ConfigError, Mark, one_slip
+from dativo.errors import ConfigError
+from dativo.sources.engine_options import PATH, decoded, given, known_keys, raw_options, warn_misspelt
 from dativo.sources.formats import FORMATS, NAMES, Format, format_of
-
-S = TypeVar("S", bound=msgspec.Struct)
 
 DEFAULT_NULLS = ("", "NULL", "null", "None")
 
@@ -86,35 +84,32 @@ class ParquetOptions(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, Any] = {}
 
 
-_PATH = "source.engine.options"
-
-
 def csv_options(job: ResolvedJob) -> CsvOptions:
     """The CSV options of a job; ConfigError with every mistake among them."""
     problems = Problems()
-    options = _decoded(job, CsvOptions, problems)
+    options = decoded(job, CsvOptions, problems)
     if options is not None:
         options = _checked(options, job, problems)
-    return _given(options, problems)
+    return given(options, problems)
 
 
 def jsonl_options(job: ResolvedJob) -> JsonlOptions:
     """The JSON lines options of a job; ConfigError with every mistake among them."""
     problems = Problems()
-    options = _decoded(job, JsonlOptions, problems)
+    options = decoded(job, JsonlOptions, problems)
     if options is not None:
         _check_encoding(options.encoding, job, problems)
         _check_zone(options.timezone, job, problems)
-    return _given(options, problems)
+    return given(options, problems)
 
 
 def parquet_options(job: ResolvedJob) -> ParquetOptions:
     """The Parquet options of a job; ConfigError with every mistake among them."""
     problems = Problems()
-    options = _decoded(job, ParquetOptions, problems)
+    options = decoded(job, ParquetOptions, problems)
     if options is not None:
         _check_zone(options.timezone, job, problems)
-    return _given(options, problems)
+    return given(options, problems)
 
 
 def store_options(job: ResolvedJob) -> Format | None:
@@ -123,11 +118,11 @@ def store_options(job: ResolvedJob) -> Format | None:
     ConfigError with every mistake among the options of the formats that the job's paths end in.
     """
     problems = Problems()
-    options = _raw(job)
+    options = raw_options(job)
     named = str(options.get("format") or "").lower().lstrip(".")
     format = NAMES.get(named)
     if named and format is None:
-        field = f"{_PATH}.format"
+        field = f"{PATH}.format"
         problems.add(f"unknown format '{named}'", job.mark(field), field, f"one of {', '.join(FORMATS)}")
     paths = [f.path or "" for f in job.source.files or []] or [job.source.pattern or ""]
     ended = {found for path in paths if (found := format_of(path)) is not None}
@@ -145,46 +140,9 @@ def store_options(job: ResolvedJob) -> Format | None:
 
 def misspelt(job: ResolvedJob) -> Problems:
     """Warnings about options that are one slip away from a known one: they are free, and so do nothing."""
-    problems = Problems()
     kinds: dict[str, type[msgspec.Struct]] = {"csv": CsvOptions, "jsonl": JsonlOptions, "parquet": ParquetOptions}
     own = kinds.get(job.source_type)
-    known = [] if own is not None else ["format"]
-    for cls in [own] if own is not None else kinds.values():
-        known += [*cls.__struct_fields__, *getattr(cls, "aliases", {})]
-    for key in _raw(job):
-        slip = one_slip(key, known) if key not in known else None
-        if slip and not key.startswith("library"):
-            problems.warn(
-                f"unknown option '{key}' does nothing",
-                job.mark(f"{_PATH}.{key}"),
-                f"{_PATH}.{key}",
-                f"did you mean '{slip}'?",
-                code="config_unknown_key",
-            )
-    return problems
-
-
-def _raw(job: ResolvedJob) -> dict[str, Any]:
-    engine = job.source.engine
-    return dict(engine.options) if engine is not None and not isinstance(engine, str) else {}
-
-
-def _decoded(job: ResolvedJob, cls: type[S], problems: Problems) -> S | None:
-    def node(value: Any, path: str) -> Node:
-        mark = job.mark(path) or Mark(job.path)
-        if isinstance(value, dict):
-            return map_of({str(k): node(v, f"{path}.{k}") for k, v in value.items()}, mark)
-        if isinstance(value, list):
-            return Node("list", [node(v, f"{path}[{i}]") for i, v in enumerate(value)], mark)
-        return scalar_of(value, mark)
-
-    return decode(node(_raw(job), _PATH), cls, problems, _PATH)
-
-
-def _given(options: S | None, problems: Problems) -> S:
-    if options is None or problems.errors():
-        raise ConfigError(problems.found)
-    return options
+    return warn_misspelt(job, known_keys(own) if own is not None else ["format", *known_keys(*kinds.values())])
 
 
 def _checked(options: CsvOptions, job: ResolvedJob, problems: Problems) -> CsvOptions:
@@ -192,7 +150,7 @@ def _checked(options: CsvOptions, job: ResolvedJob, problems: Problems) -> CsvOp
     quote = options.quote_char or None
 
     def wrong(name: str, message: str, hint: str) -> None:
-        problems.add(message, job.mark(f"{_PATH}.{name}"), f"{_PATH}.{name}", hint)
+        problems.add(message, job.mark(f"{PATH}.{name}"), f"{PATH}.{name}", hint)
 
     if "\n" in delimiter or "\r" in delimiter or "\0" in delimiter:
         wrong("delimiter", "a delimiter cannot hold a line break or NUL", "as ',', ';', '|' or '\\t'")
@@ -218,8 +176,8 @@ def _check_encoding(name: str, job: ResolvedJob, problems: Problems) -> None:
     if not usable:
         problems.add(
             f"unknown encoding '{name}'",
-            job.mark(f"{_PATH}.encoding"),
-            f"{_PATH}.encoding",
+            job.mark(f"{PATH}.encoding"),
+            f"{PATH}.encoding",
             "as utf-8, utf-16-le, latin-1, cp1252",
         )
 
@@ -232,7 +190,7 @@ def _check_zone(name: str, job: ResolvedJob, problems: Problems) -> None:
     except (KeyError, ValueError, OSError):
         problems.add(
             f"'{name}' is not an IANA time zone",
-            job.mark(f"{_PATH}.timezone"),
-            f"{_PATH}.timezone",
+            job.mark(f"{PATH}.timezone"),
+            f"{PATH}.timezone",
             "as 'Europe/Berlin'",
         )
