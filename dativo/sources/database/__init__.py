@@ -1,0 +1,1 @@
+"""What sources that are databases share: the window of a reading, its columns, its cursor, its frame."""

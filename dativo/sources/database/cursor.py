@@ -1,0 +1,53 @@
+"""How far a relation has been read: the entry `{object}.{cursor_field}` with its `last_value`, as text of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dativo.errors import StateError
+from dativo.state.cursor import Cursor
+
+if TYPE_CHECKING:
+    from dativo.sources.database.window import Bounds
+
+Later = Callable[[str, str], bool]
+
+
+def entry_key(object_: str, column: str) -> str:
+    return f"{object_}.{column}"
+
+
+def last_value(cursor: Cursor, object_: str, column: str) -> str | None:
+    """The value that a relation was read up to; None when it was not. StateError when it is no value."""
+    entry = cursor.entries.get(entry_key(object_, column))
+    value = entry.get("last_value") if entry is not None else None
+    if value is None:
+        return None
+    # Another program wrote numbers as numbers.
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise StateError(
+            f"the state of '{entry_key(object_, column)}' has no value that a column can be compared with",
+            hint="mend `last_value` in the state, or read all again with `--full-refresh`",
+        )
+    return str(value)
+
+
+def advanced(bounds: Bounds, found: str | None, later: Later) -> str | None:
+    """The value to be saved: the greatest that was read, never one below the saved one.
+
+    It stays where it was when the reading began above it, because the rows between were left out. `later(a, b)` tells
+    whether a comes after b, as the database compares them.
+    """
+    saved = bounds.saved
+    if found is None:
+        return saved
+    if bounds.since and bounds.lower is not None and (saved is None or later(bounds.lower, saved)):
+        return saved
+    return saved if saved is not None and not later(found, saved) else found
+
+
+def entry(value: str) -> dict[str, Any]:
+    """The entry of a value that was reached now."""
+    return {"last_value": value, "updated_at": datetime.now(UTC).isoformat(timespec="seconds")}

@@ -1,0 +1,56 @@
+"""The rows of a relation that a reading is asked for, by its cursor.
+
+Values are text as the database writes them. How they are compared and what a day of lookback is, is the dialect's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dativo.config.resolved import Relation, ResolvedJob
+from dativo.sources.database.cursor import last_value
+from dativo.state.cursor import Cursor
+
+
+@dataclass(slots=True, frozen=True)
+class Bounds:
+    """Rows with `lower - lookback_days <= column < upper`, and with `nulls` those that have no value there, too.
+
+    An end that is None is open. The lookback is for dates and timestamps; other columns have none. `saved` is the value
+    that an earlier reading came to, `since` whether this one was asked to begin elsewhere.
+    """
+
+    column: str
+    lower: str | None = None
+    upper: str | None = None
+    lookback_days: int = 0
+    nulls: bool = True
+    saved: str | None = None
+    since: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Whether all rows are asked for."""
+        return self.lower is None and self.upper is None
+
+
+def bounds(job: ResolvedJob, relation: Relation, since: Cursor | None, *, full: bool) -> Bounds | None:
+    """What of a relation is to be read; None when it has no cursor.
+
+    A run's own window is obeyed by a full reading, too; the saved cursor is not.
+    """
+    column = job.cursor_field(relation)
+    if column is None:
+        return None
+    saved = None if since is None or full else last_value(since, relation.object, column)
+    own = job.window
+    days = (job.incremental.lookback_days or 0) if job.incremental is not None else 0
+    return Bounds(
+        column,
+        lower=saved if own.since is None else own.since,
+        upper=own.until,
+        lookback_days=days if own.since is None else 0,
+        nulls=own.until is None,
+        saved=saved,
+        since=own.since is not None,
+    )
