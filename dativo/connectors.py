@@ -29,7 +29,8 @@ class Adapter(NamedTuple):
     function that tells what of a target's settings this version cannot carry out, `keeper` is for the tables' upkeep,
     `forget` is the function that empties a table's memory of a job, `publisher` the one that gives what publishes tables
     together, if anything does, `check` tells what stands between a job and the target, `explain` puts a failure into the
-    words of the job's settings, `formats` are those of a target's files.
+    words of the job's settings, `formats` are those of a target's files, `merges` tells that a target carries out revisions
+    of the kind `merge`.
     """
 
     adapter: str
@@ -43,6 +44,7 @@ class Adapter(NamedTuple):
     check: str | None = None
     explain: str | None = None
     formats: tuple[str, ...] = ("parquet", "iceberg")
+    merges: bool = False
 
 
 def _objects(extra: str) -> Adapter:
@@ -81,6 +83,7 @@ TARGETS = {
         publisher="dativo.targets.iceberg.branch:publisher",
         check="dativo.targets.iceberg.check:check",
         explain="dativo.targets.iceberg.explain:explain",
+        merges=True,
     ),
     "s3": _objects("s3"),
     "minio": _objects("minio"),

@@ -30,7 +30,10 @@ class RuleCount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StreamReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What happened to one stream. `extracted = loaded + rejected + deduplicated` holds before anything is committed."""
+    """What happened to one stream. `extracted = loaded + rejected + deduplicated` holds before anything is committed.
+
+    `updated` are those of the loaded rows whose key was in the table, `deleted` the keys that left the source.
+    """
 
     stream: str
     table: str
@@ -41,6 +44,8 @@ class StreamReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     loaded: int = 0
     rejected: int = 0
     deduplicated: int = 0
+    updated: int = 0
+    deleted: int = 0
     violations: int = 0
     rules: tuple[RuleCount, ...] = ()
     files_read: int = 0

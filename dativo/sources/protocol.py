@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from dativo.state.cursor import Cursor
 
@@ -132,4 +132,18 @@ class Source(Protocol):
 
     def check(self, stream: StreamConfig) -> list[dict[str, Any]]:
         """What stands between this configuration and reading: one entry `{name, ok, message, hint}` a finding."""
+        ...
+
+
+@runtime_checkable
+class KeyLister(Protocol):
+    """A source that can tell which rows it has now without reading them: how deletes are noticed in a partial reading."""
+
+    def keys(self, stream: StreamConfig, columns: Sequence[str], *, meter: Meter) -> pl.LazyFrame:
+        """The columns (the source's own names) of all rows that the stream has now, whatever the cursor and the window.
+
+        Asked after `read` and before that extract is closed: the rows are those of the snapshot that the reading sees.
+        They have the dtypes that `read` gives them, no columns of provenance and no order; a relation's `where` holds
+        for them too. A value that no dtype can hold is null: that row may be any row then, and nothing counts as deleted.
+        """
         ...

@@ -45,6 +45,7 @@ class Opened:
 
     `exists` tells whether the table is there, `saved` what it remembers of this job, `damaged` why that cannot be read,
     `shared` who else loads it: other jobs, or another program, `changes` what of its schema will change, in words.
+    `version` names the rows that it has: while it is the same, they are; None where the target cannot tell.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Opened:
     changes: tuple[str, ...] = ()
     location: str = ""
     damaged: StateError | None = None
+    version: str | None = None
 
 
 @dataclass(slots=True)
@@ -67,9 +69,14 @@ class Written:
 
 @dataclass(slots=True, frozen=True)
 class Committed:
-    """What a commit made visible; `snapshot_id` is None when no row was added or removed."""
+    """What a commit made visible; `snapshot_id` is None when no row was added or removed.
+
+    `version` names the rows that the table has now, if they are those of the opened version with this commit's changes and
+    no others; else it is None.
+    """
 
     snapshot_id: int | None
+    version: str | None = None
 
 
 @dataclass(slots=True)
@@ -98,9 +105,9 @@ class Revision:
     """What a commit does to the rows that are in the table already, besides adding those that were written.
 
     `append` does nothing to them. `replace` takes all of them out, or those of the run's ingest date where the table is
-    partitioned by it. `merge` takes those out whose key stands in `gone`, and gives those whose key stands in `amended`
-    the values that stand beside it there; where `only` names a boolean column of the table, rows in which it is not true
-    are left alone.
+    partitioned by it; with `whole` all of them in any case. `merge` takes those out whose key stands in `gone`, and gives
+    those whose key stands in `amended` the values that stand beside it there; where `only` names a boolean column of the
+    table, rows in which it is not true are left alone.
 
     `gone` and `amended` are Parquet files with one row a key: LOW and HIGH (the identity of the `key` fields), the key's
     columns under their own names, and in `amended` the columns that change. A key that the table does not have is no
@@ -112,6 +119,7 @@ class Revision:
     gone: Path | None = None
     amended: Path | None = None
     only: str | None = None
+    whole: bool = False
 
 
 APPEND = Revision()

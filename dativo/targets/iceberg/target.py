@@ -126,6 +126,7 @@ class IcebergTarget:
         )
         if table is not None:
             opened.shared = other_loaders(table, self.run_key)
+            opened.version = _version(table)
             try:
                 job = self.job
                 opened.saved = decode_state(table.properties, job.tenant_id, job.name, self.stream.name, table.io)
@@ -185,15 +186,15 @@ class IcebergTarget:
             state = encode_state(cursor, plan_hash, receipt, self.opened.location, self.token, self.writer.io)
             plan.properties = {**self.shape.properties, self.state_key: state}
             plan.files = written.files
-            plan.replace = self._replaces() if revision.kind == "replace" else None
+            plan.replace = self._replaces(revision.whole) if revision.kind == "replace" else None
             plan.ids = field_ids(self.writer.schema)
             plan.written_spec = self.writer.spec
             plan.location, plan.io = self.opened.location, self.writer.io
             self._check_there(written)
             landed = commit(self.catalog, plan)
-        self.table = landed.table
+        before, self.table = self.table, landed.table
         self.committed, self.snapshot_id = True, landed.snapshot_id
-        return Committed(landed.snapshot_id)
+        return Committed(landed.snapshot_id, _version(landed.table) if _follows(landed.table, before) else None)
 
     def _check_there(self, written: Written) -> None:
         """Raises TargetError when files are gone: maintenance takes those of a run that rests for days for abandoned."""
@@ -229,11 +230,11 @@ class IcebergTarget:
     def _job_name(self) -> str:
         return f"{self.job.tenant_id}.{self.job.name}"
 
-    def _replaces(self) -> Callable[[DataFile], bool]:
+    def _replaces(self, whole: bool = False) -> Callable[[DataFile], bool]:
         """Which data files a replacing run takes out: all, or those of the run's own ingest date."""
         assert self.writer is not None
         day = self.writer.constant.get(INGEST_DATE)
-        if day is None:
+        if whole or day is None:
             return lambda _: True
         return replaces_day(self.writer.schema, day, self.name)
 
@@ -273,6 +274,20 @@ class IcebergTarget:
             self.writer.remove_all()
         if self.rejects is not None:
             self.rejects.remove()
+
+
+def _version(table: Table) -> str:
+    """What names the rows that a table has; the table's own name of its snapshot, and the table's."""
+    snapshot = table.current_snapshot()
+    return f"{table.metadata.table_uuid}:{snapshot.snapshot_id if snapshot is not None else 0}"
+
+
+def _follows(table: Table, before: Table | None) -> bool:
+    """Whether a table's snapshot is the one that it had before, or was made on it."""
+    snapshot = table.current_snapshot()
+    last = before.current_snapshot() if before is not None else None
+    known = last.snapshot_id if last is not None else None
+    return snapshot is None or known in (snapshot.snapshot_id, snapshot.parent_snapshot_id)
 
 
 def _file_megabytes(job: ResolvedJob) -> int:
