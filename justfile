@@ -43,6 +43,10 @@ bench size="10m" *arguments:
 bench-lake *arguments:
     python -m benchmarks.lake.run {{ arguments }}
 
+# Measure loads from Postgres and MariaDB, and upserts: `just bench-db small|1m|5m`; the results go to docs/benchmarks-databases.md.
+bench-db size="small" *arguments:
+    python -m benchmarks.databases.run --size {{ size }} {{ arguments }}
+
 # Check style, formatting and types.
 lint:
     ruff check .

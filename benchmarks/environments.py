@@ -68,14 +68,19 @@ def core(extras: Sequence[str] = ()) -> Environment:
 
 def dlt() -> Environment:
     """dlt in an environment of its own; Failed without uv."""
+    return apart("dlt", DLT)
+
+
+def apart(name: str, *requirements: str) -> Environment:
+    """Packages of PyPI in an environment of their own, kept under a name; Failed without uv."""
     uv = shutil.which("uv")
     if uv is None:
-        raise Failed("dlt is measured in an environment that uv makes, and uv was not found")
-    python = BENCH / "dlt" / "bin" / "python"
+        raise Failed(f"{name} is measured in an environment that uv makes, and uv was not found")
+    python = BENCH / name / "bin" / "python"
     if not python.exists():
-        _quiet([uv, "venv", "--python", sys.executable, str(BENCH / "dlt")])
-    _quiet([uv, "pip", "install", "--python", str(python), DLT])
-    return _described(python, f"uv pip install '{DLT}'")
+        _quiet([uv, "venv", "--python", sys.executable, str(BENCH / name)])
+    _quiet([uv, "pip", "install", "--python", str(python), *requirements])
+    return _described(python, f"uv pip install {' '.join(map(repr, requirements))}")
 
 
 def _quiet(command: list[str], more: dict[str, str] | None = None) -> None:
@@ -86,7 +91,8 @@ def _quiet(command: list[str], more: dict[str, str] | None = None) -> None:
 
 
 def _described(python: Path, made_by: str) -> Environment:
-    names = ("dativo", "polars", "duckdb", "pyarrow", "pyiceberg", "obstore", "dlt", "pandas")
+    names = ("dativo", "polars", "duckdb", "pyarrow", "pyiceberg", "obstore", "dlt", "pandas", "connectorx",
+             "adbc-driver-postgresql", "pymysql", "psycopg2-binary")  # fmt: skip
     return Environment(python, run_json([str(python), "-c", _VERSIONS, *names], cwd=ROOT), made_by)
 
 

@@ -134,10 +134,10 @@ def _size(size: str, document: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield f"### {TITLES.get(name, name)}"
         yield ""
-        yield from _table(name, contenders)
+        yield from table(name, contenders)
 
 
-def _table(name: str, contenders: Mapping[str, Measured]) -> Iterator[str]:
+def table(name: str, contenders: Mapping[str, Measured]) -> Iterator[str]:
     """Contenders with their figures and, where they do the same work, the ratio to dativo."""
     own = contenders.get("dativo")
     compared = own is not None and len(contenders) > 1
@@ -160,11 +160,11 @@ def _table(name: str, contenders: Mapping[str, Measured]) -> Iterator[str]:
         yield "| " + " | ".join(row) + " |"
 
 
-def plain_table(results: Results) -> str:
+def plain_table(results: Results, titles: Mapping[str, str] = TITLES) -> str:
     """The figures for a terminal."""
     lines = []
     for name, contenders in results.items():
-        lines.append(TITLES.get(name, name))
+        lines.append(titles.get(name, name))
         for measured in contenders.values():
             lines.append(f"  {measured.label:38}{seconds(measured.seconds):>9}{memory(measured.memory):>11}")
     return "\n".join(lines)

@@ -67,7 +67,7 @@ def measured(size: str, repeat: int, dlt: bool | None, names: list[str]) -> dict
     chosen = {n: s for n, s in SCENARIOS.items() if n in names and size in s.sizes}
     bench = Bench(BENCH, environments.core(), environments.dlt() if with_dlt else None)
     _inputs(bench, SIZES[size], chosen)
-    found = {name: _scenario(bench, size, name, scenario, repeat) for name, scenario in chosen.items()}
+    found = {name: in_turn(bench, size, name, scenario, repeat) for name, scenario in chosen.items()}
     return {
         "format": 1,
         "size": size,
@@ -125,7 +125,7 @@ def _read_through(path: Path) -> None:
             pass
 
 
-def _scenario(bench: Bench, size: str, name: str, scenario: Scenario, repeat: int) -> dict[str, Measured]:
+def in_turn(bench: Bench, size: str, name: str, scenario: Scenario, repeat: int) -> dict[str, Measured]:
     """The counted runs of a scenario's contenders, taken in turn."""
     contenders = {
         k: c for k, c in scenario.contenders.items() if size in c.sizes and (bench.dlt or not k.startswith("dlt"))
@@ -142,7 +142,7 @@ def _scenario(bench: Bench, size: str, name: str, scenario: Scenario, repeat: in
             command = contender.ready(bench, folder)
             # What earlier runs wrote goes to the disk now, not while this one is measured.
             os.sync()
-            run, text = measure.run(command, cwd=folder, more=SECRETS)
+            run, text = measure.run(command, cwd=folder, more={**SECRETS, **bench.variables})
             if not contender.shows(text):
                 raise Failed(f"{name}, {contender.label}: unexpected output\n{text[-2000:]}")
             checks += [(contender.label, c) for c in contender.checks(bench, folder)]

@@ -30,13 +30,17 @@ def _anything(_text: str) -> bool:
 
 @dataclass(slots=True)
 class Bench:
-    """Where a size is measured: the environments, the input files by name, and what each file holds."""
+    """Where a size is measured: the environments, the input files by name, and what each file holds.
+
+    `variables` are those of every measured process.
+    """
 
     root: Path
     core: Environment
     dlt: Environment | None
     files: dict[str, Path] = field(default_factory=dict)
     facts: dict[str, dict[str, int]] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
     def script(self, name: str, *arguments: object) -> list[str]:
         """The command line of a script beside this file, in the core environment."""
@@ -86,7 +90,7 @@ def _sync(job: str, data: str, *, before: str | None = None) -> Callable[[Bench,
         project(bench, folder, before or data)
         command = bench.script("dativo_load.py", f"jobs/bench/{job}.yaml")
         if before:
-            measure.run(command, cwd=folder, more=SECRETS)
+            measure.run(command, cwd=folder, more={**SECRETS, **bench.variables})
             link = folder / "data" / "orders.csv"
             link.unlink()
             link.symlink_to(bench.files[data])
