@@ -118,6 +118,14 @@ def check_target(target: Side[Target], streams: tuple[StreamConfig, ...], proble
                     "target.write_mode",
                     "mark the key's columns with `primary_key: true`",
                 )
+    deletes = target.spec.detect_deletes
+    if deletes in ("soft", "hard") and target.spec.write_mode != "upsert":
+        problems.add(
+            f"detect_deletes '{deletes}' needs write_mode 'upsert'",
+            target.node.mark_of("detect_deletes"),
+            "target.detect_deletes",
+            "add `write_mode: upsert`; the other modes keep rows that left the source, or replace all of them",
+        )
     _check_documents(target, problems)
 
 

@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+from dativo.config.dsn import BadUrl, parse_dsn
 from dativo.config.environment import Environment
 from dativo.config.nodes import Node
 from dativo.config.reading import Reading
@@ -18,7 +19,8 @@ VARIABLES = frozenset({
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
     "S3_ENDPOINT", "S3_BUCKET", "S3_PREFIX", "S3_REGION", "MINIO_ENDPOINT", "MINIO_BUCKET", "MINIO_ACCESS_KEY",
     "MINIO_SECRET_KEY", "NESSIE_URI", "NESSIE_REF", "NESSIE_BRANCH", "PGHOST", "PGPORT", "PGDATABASE", "PGUSER",
-    "PGPASSWORD", "PGSSLMODE", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD",
+    "PGPASSWORD", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY",
+    "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD",
     "MYSQL_HOST", "MYSQL_PORT", "MYSQL_DATABASE", "MYSQL_DB", "MYSQL_USER", "MYSQL_PASSWORD", "SQLITE_DATABASE_PATH",
     "STRIPE_API_KEY", "HUBSPOT_API_KEY", "HUBSPOT_TOKEN", "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY",
     "AZURE_STORAGE_CONTAINER", "GDRIVE_CREDENTIALS_PATH", "GSHEETS_CREDENTIALS_PATH", "GOOGLE_APPLICATION_CREDENTIALS",
@@ -30,8 +32,10 @@ VARIABLES = frozenset({
 _PATHS = frozenset({
     "source_connector_path", "target_connector_path", "asset_path", "assets", "asset_paths", "source.files.path",
     "source.files.file", "source.files.file_path", "source.incremental.state_path", "source.custom_reader",
-    "source.connection.database_path", "target.custom_writer", "target.warehouse", "target.export.out",
-    "target.catalog.uri", "target.catalog.warehouse",
+    "source.connection.database_path", "source.connection.sqlite.database_path", "source.dsn",
+    *(f"{role}.connection.{name}" for role in ("source", "target")
+      for name in ("sslrootcert", "sslcert", "sslkey", "ssl_ca", "ssl_cert", "ssl_key")),
+    "target.custom_writer", "target.warehouse", "target.export.out", "target.catalog.uri", "target.catalog.warehouse",
 })  # fmt: skip
 
 
@@ -46,7 +50,7 @@ def check_paths(node: Node, prefix: str, reading: Reading) -> None:
     for field, found in node.walk(prefix):
         if found.kind != "scalar" or not isinstance(found.value, str) or re.sub(r"\[\d+\]", "", field) not in _PATHS:
             continue
-        text = _local(found.value)
+        text = _database_file(found.value) if field == "source.dsn" else _local(found.value)
         if text is not None and not _inside(text, reading):
             reading.problems.add(
                 f"'{found.written or found.value}' leaves the project, which cloud mode does not allow",
@@ -54,6 +58,14 @@ def check_paths(node: Node, prefix: str, reading: Reading) -> None:
                 field,
                 "use a path below the project",
             )
+
+
+def _database_file(text: str) -> str | None:
+    """The file that a connection URL names, or None where it names a server, or nothing."""
+    try:
+        return parse_dsn("sqlite", text)["database_path"]
+    except BadUrl:
+        return None
 
 
 def _local(text: str) -> str | None:

@@ -115,7 +115,7 @@ def _from_blocks(field: SettingField, blocks: list[tuple[str, Node]]) -> Setting
         for spelling in field.spellings:
             node = block.get(spelling)
             if node is not None and node.kind == "scalar" and not node.is_null() and not node.unset and _text(node):
-                return Setting(value=_text(node), origin=_place(f"{path}.{spelling}", node), secret=field.secret)
+                return Setting(value=_text(node), origin=_place(_named(path, spelling), node), secret=field.secret)
     return None
 
 
@@ -151,6 +151,11 @@ def _text(node: Node) -> str:
     if isinstance(node.value, bool):
         return "true" if node.value else "false"
     return node.text or str(node.value)
+
+
+def _named(path: str, key: str) -> str:
+    """A setting as messages call it; those of a connection URL have no place of their own."""
+    return f"{key} in {path}" if path.endswith(".dsn") else f"{path}.{key}"
 
 
 def _place(path: str, node: Node) -> str:

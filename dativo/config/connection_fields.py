@@ -54,17 +54,29 @@ FIELDS: dict[str, tuple[SettingField, ...]] = {
     "postgres": (
         F("host", (), ("PGHOST", "POSTGRES_HOST"), "localhost"),
         F("port", (), ("PGPORT", "POSTGRES_PORT"), "5432"),
-        F("database", (), ("PGDATABASE", "POSTGRES_DB"), "postgres"),
-        F("user", (), ("PGUSER", "POSTGRES_USER")),
+        F("database", ("dbname",), ("PGDATABASE", "POSTGRES_DB"), "postgres"),
+        F("user", ("username",), ("PGUSER", "POSTGRES_USER")),
         F("password", (), ("PGPASSWORD", "POSTGRES_PASSWORD"), secret=True),
         F("sslmode", (), ("PGSSLMODE",)),
+        F("sslrootcert", (), ("PGSSLROOTCERT",)),
+        F("sslcert", (), ("PGSSLCERT",)),
+        F("sslkey", (), ("PGSSLKEY",)),
+        F("sslpassword", secret=True),
     ),
     "mysql": (
         F("host", (), ("MYSQL_HOST",), "localhost"),
         F("port", (), ("MYSQL_PORT",), "3306"),
-        F("database", (), ("MYSQL_DATABASE", "MYSQL_DB")),
-        F("user", (), ("MYSQL_USER",)),
-        F("password", (), ("MYSQL_PASSWORD",), secret=True),
+        F("database", ("db",), ("MYSQL_DATABASE", "MYSQL_DB")),
+        F("user", ("username",), ("MYSQL_USER",)),
+        F("password", ("passwd",), ("MYSQL_PASSWORD",), secret=True),
+        F("charset", (), (), "utf8mb4"),
+        F("ssl_mode", ("sslmode",)),
+        F("ssl_ca"),
+        F("ssl_cert"),
+        F("ssl_key"),
+        F("auth_plugin"),
+        F("use_native_auth"),
+        F("autocommit"),
     ),
     "sqlite": (F("database_path", (), ("SQLITE_DATABASE_PATH",)),),
 }
@@ -72,11 +84,18 @@ STORES = ("s3", "minio", "azure_blob")
 
 
 def connections(
-    role: str, type_: str, node: Node, environment: Environment, secrets: Secrets, names: tuple[str, ...]
+    role: str,
+    type_: str,
+    node: Node,
+    environment: Environment,
+    secrets: Secrets,
+    names: tuple[str, ...],
+    dsn: Node | None = None,
 ) -> dict[str, Connection]:
     """The connections of a side, by the role that they play for it: `source` or `target`, for Iceberg `nessie` too.
 
-    `node` is the side's block, variables put in; `names` are the secrets to look into.
+    `node` is the side's block, variables put in; `names` are the secrets to look into; `dsn` has what stands in a connection
+    URL, which comes after the settings of the same file and before those of a recipe.
     """
     block = node.get("connection")
     flat = [(f"{role}.connection", block)] if block is not None and block.kind == "map" else []
@@ -86,11 +105,23 @@ def connections(
             return {}
         top = [(role, node)] if type_ in STORES else []  # `source.bucket` and `source.prefix` are settings, too
         blocks = [*_nested(role, flat, (type_,)), *flat, *top_level(top, fields)]
+        if dsn is not None:
+            blocks = _around(dsn, f"{role}.dsn", blocks)
         return {role: read_connection(type_, fields, blocks, environment, secrets, names)}
     nested = _nested(role, flat, ("s3", "minio"))
     store = read_connection("s3", FIELDS["s3"], [*nested, *flat], environment, secrets, names)
     nessie = _nessie(role, flat, environment, secrets, (*names, "nessie"))
     return {role: store, "nessie": nessie}
+
+
+def _around(dsn: Node, path: str, blocks: list[tuple[str, Node]]) -> list[tuple[str, Node]]:
+    """The blocks with a connection URL between what its own file says and what comes from another."""
+    near, far = [], []
+    for name, block in blocks:
+        own = {k: v for k, v in block.value.items() if v.mark.file == dsn.mark.file}
+        near.append((name, block.having(own)))
+        far.append((name, block.having({k: v for k, v in block.value.items() if k not in own})))
+    return [*near, (path, dsn), *far]
 
 
 def _nested(role: str, flat: list[tuple[str, Node]], names: tuple[str, ...]) -> list[tuple[str, Node]]:

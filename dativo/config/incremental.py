@@ -6,6 +6,7 @@ import msgspec
 
 from dativo.config.job import Incremental, Source, Strategy
 from dativo.config.problems import Problems
+from dativo.config.relations import DATABASES
 from dativo.config.sides import Side
 
 FILE_STRATEGIES = ("file_modified_time",)
@@ -55,12 +56,16 @@ def _strategy(block: Incremental, source: Side[Source], problems: Problems) -> S
             "use updated_at with lookback_days, or full_refresh",
         )
         return None
-    if strategy in FILE_STRATEGIES and default is not None and default not in FILE_STRATEGIES:
+    of_other = strategy in FILE_STRATEGIES and default is not None and default not in FILE_STRATEGIES
+    of_other = of_other or (strategy in SHEET_STRATEGIES and source.type in DATABASES)
+    if of_other:
         problems.add(
             f"connector '{source.type}' has no strategy '{strategy}'",
             source.node.mark_of("incremental", "strategy"),
             where,
-            f"its own is '{default}'",
+            f"it has {', '.join(CURSOR_STRATEGIES)} and full_refresh"
+            if source.type in DATABASES
+            else f"its own is '{default}'",
         )
         return None
     return strategy

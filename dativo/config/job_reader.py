@@ -11,6 +11,7 @@ from dativo.config import paths
 from dativo.config.checks import TENANT, check_retries, check_sinks, check_source, check_target, check_tenant
 from dativo.config.cloud import check_paths, cloud_environment
 from dativo.config.contracts import Contract, read_contracts
+from dativo.config.database_checks import check_database_source
 from dativo.config.decode import decode
 from dativo.config.environment import Environment
 from dativo.config.incremental import resolve_incremental
@@ -81,6 +82,7 @@ def _resolved(
     streams = read_streams(file, contracts, source, target, reading)
     check_source(source, reading.problems)
     check_store_source(source, len(streams), reading.problems)
+    check_database_source(source, streams, incremental, reading.problems)
     check_target(target, streams, reading.problems)
     check_retries(file, reading.node, reading.problems)
     check_sinks(file, reading.node, reading.problems)

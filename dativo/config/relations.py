@@ -18,11 +18,20 @@ def relations(source: Side[Source]) -> tuple[Relation, ...]:
     if source.type not in DATABASES:
         return ()
     spec = source.spec
-    found = [_of_table(t, f"source.tables[{i}]") for i, t in enumerate(spec.tables or [])]
+    found = [
+        _of_table(t, f"source.tables[{i}]", full=_loads_fully(source, "tables", i))
+        for i, t in enumerate(spec.tables or [])
+    ]
     if spec.table:
         found.append(_of_table(Table(name=spec.table), "source.table"))
     found += [
-        Relation(object=q.name, sql=q.sql, cursor_field=q.cursor_field, field=f"source.queries[{i}]")
+        Relation(
+            object=q.name,
+            sql=q.sql.strip().rstrip(";").rstrip(),
+            cursor_field=q.cursor_field,
+            full=_loads_fully(source, "queries", i),
+            field=f"source.queries[{i}]",
+        )
         for i, q in enumerate(spec.queries or [])
     ]
     if not found:
@@ -30,7 +39,13 @@ def relations(source: Side[Source]) -> tuple[Relation, ...]:
     return tuple(found)
 
 
-def _of_table(entry: Table, field: str) -> Relation:
+def _loads_fully(source: Side[Source], block: str, position: int) -> bool:
+    """Whether an entry says `cursor_field: null`: it has none, whatever the job's is."""
+    own = source.node.at(block, position, "cursor_field")
+    return own is not None and own.is_null()
+
+
+def _of_table(entry: Table, field: str, *, full: bool = False) -> Relation:
     schema, name = entry.schema, entry.name
     if schema is None and "." in name:
         schema, _, name = name.partition(".")
@@ -39,7 +54,8 @@ def _of_table(entry: Table, field: str) -> Relation:
         schema=schema or None,
         table=name,
         columns=tuple(entry.columns) if entry.columns is not None else None,
-        where=entry.where,
+        where=entry.where.strip() if entry.where is not None else None,
         cursor_field=entry.cursor_field,
+        full=full,
         field=field,
     )

@@ -38,7 +38,8 @@ class Relation(msgspec.Struct, frozen=True, kw_only=True):
     """A table, view or query of a database: what a stream reads, or a part of it.
 
     `object` names it in the state and in messages. `table`, with its `schema` where the job gives one, is a name as the
-    database has it, unquoted; a query has `sql` instead. `field` is the path of its entry in the job.
+    database has it, unquoted; a query has `sql` instead. With `full` it is read as a whole in every run, whatever cursor the
+    job has. `field` is the path of its entry in the job.
     """
 
     object: str
@@ -48,6 +49,7 @@ class Relation(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] | None = None
     where: str | None = None
     cursor_field: str | None = None
+    full: bool = False
     field: str = "source.tables"
 
 
@@ -121,7 +123,7 @@ class ResolvedJob(msgspec.Struct, frozen=True, kw_only=True):
 
     def cursor_field(self, relation: Relation | None = None) -> str | None:
         """The source's column that tells what is new; None when the job, or this relation of it, is loaded fully."""
-        if self.incremental is None:
+        if self.incremental is None or (relation is not None and relation.full):
             return None
         return (relation.cursor_field if relation is not None else None) or self.incremental.cursor_field
 

@@ -12,6 +12,7 @@ from dativo.config.cloud import check_paths
 from dativo.config.connection import Connection
 from dativo.config.connection_fields import connections
 from dativo.config.decode import decode
+from dativo.config.dsn import dsn_settings
 from dativo.config.job import Source, Target
 from dativo.config.nodes import Node, map_of, merge, scalar_of
 from dativo.config.reading import Reading
@@ -191,7 +192,8 @@ def _side(
             )
     if spec is None:
         return None
-    found = connections(role, type_, node, variables, secrets, _secret_names(node, type_))
+    dsn = dsn_settings(type_, node, reading.problems) if role == "source" and connector is not None else None
+    found = connections(role, type_, node, variables, secrets, _secret_names(node, type_), dsn)
     return Side(type_, spec, node, connector, unset, found, secrets)
 
 

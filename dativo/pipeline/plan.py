@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dativo.config.asset import Field
+from dativo.config.dsn import without_login
 from dativo.config.job import Source
 from dativo.config.partition import INGEST_DATE
 from dativo.config.privacy import Treatment
@@ -171,7 +172,8 @@ def plan_hash(job: ResolvedJob, stream: StreamConfig, today: str) -> str:
 def _without_secrets(source: Source) -> Source:
     """A source's settings without those that only open it: a password that was changed changes no row."""
     kept = {k: v for k, v in source.connection.items() if not _OPENS.search(k)}
-    return msgspec.structs.replace(source, connection=kept, credentials={})
+    dsn = without_login(source.dsn) if source.dsn else None
+    return msgspec.structs.replace(source, connection=kept, credentials={}, dsn=dsn)
 
 
 def privacy_key(job: ResolvedJob, chosen: Mapping[str, Treatment]) -> str | None:

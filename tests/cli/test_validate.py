@@ -95,7 +95,6 @@ def test_strict_counts_warnings_as_errors(project: Project, dativo: Dativo) -> N
 UNBUILT: list[tuple[dict[str, Any], str]] = [
     ({"target": {"write_mode": "upsert"}}, "write_mode 'upsert'"),
     ({"target": {"write_mode": "scd2"}}, "write_mode 'scd2'"),
-    ({"target": {"detect_deletes": "soft"}}, "detect_deletes"),
     ({"target": {"markdown_kv_storage": {"mode": "string"}}}, "Markdown-KV"),
     ({"target": {"file_format": "orc"}}, "file_format 'orc'"),
     ({"target": {"catalog": "hive"}}, "hive"),
@@ -106,10 +105,7 @@ UNBUILT: list[tuple[dict[str, Any], str]] = [
         {"source": {"files": [{"path": "data/people.csv"}], "custom_reader": "plugins/reader.py:Reader"}},
         "custom readers",
     ),
-    (
-        {"source_connector_path": "connectors/sources/sqlite.yaml", "source": {"tables": [{"name": "people"}]}},
-        "'sqlite'",
-    ),
+    ({"source": {"type": "stripe", "objects": ["people"]}}, "'stripe'"),
     ({"engine": {"type": "spark"}}, "'spark'"),
     ({"privacy": {"treat_findings": True}}, "treat_findings"),
     ({"privacy": {"warehouse": {"columns": {"name": "tokenise"}}}}, "tokenise"),

@@ -171,7 +171,7 @@ def test_the_registry_is_the_named_one_else_the_projects_else_the_one_that_ships
         ({"strategy": "created"}, "strategy 'created' needs a cursor_field"),
         ({"strategy": "updated_at"}, "source.incremental.cursor_field: strategy 'updated_at' needs a cursor_field"),
         ({"strategy": "file_modified_time"}, "strategy 'file_modified_time' needs files"),
-        ({"strategy": "spreadsheet_modified_time"}, "strategy 'spreadsheet_modified_time' needs sheets"),
+        ({"strategy": "spreadsheet_modified_time"}, "connector 'postgres' has no strategy 'spreadsheet_modified_time'"),
         ({"strategy": "sometimes"}, "source.incremental.strategy: expected one of"),
         ({"lookback_days": -1}, "source.incremental.lookback_days: expected a whole number >= 0"),
     ],
@@ -218,7 +218,7 @@ def test_a_file_strategy_on_a_database_is_refused(files: Project) -> None:
         {
             "incremental": {"lookback_days": 1},
             "tables": [],
-            "queries": [{"name": "q", "sql": "s", "cursor_field": "at"}],
+            "queries": [{"name": "q", "sql": "select 1", "cursor_field": "at"}],
         },
     ],
 )
