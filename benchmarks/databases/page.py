@@ -96,8 +96,8 @@ def _size(size: str, document: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     yield (
         f"TPC-H at scale {document['scale']:g} ({document['lineitem']:,} rows of lineitem); a table of "
-        f"{document['table']:,} rows for upserts and keys; median of {document['repeat']} rounds; {document['date']}; commit "
-        f"`{document['commit']}`; {machine['processor']}, {machine['cores']} cores, {machine['memory']}, "
+        f"{document['table']:,} rows for upserts and keys; median of {document['repeat']} rounds; {document['date']}; "
+        f"commit `{document['commit']}`; {machine['processor']}, {machine['cores']} cores, {machine['memory']}, "
         f"{machine['system']}; load average before: {document['load_average_before']:g}."
     )
     yield ""
