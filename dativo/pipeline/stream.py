@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -117,9 +118,41 @@ class StreamRun:
             return self.receipt
         self._note(warnings=(*self.order.notes, *plan.notes, *opened.changes))
         self._check_shared(opened)
-        with staging_folder(staging_root(self.job), f"{self.order.token}-{self.stream.name}") as folder:
+        with (
+            staging_folder(staging_root(self.job), f"{self.order.token}-{self.stream.name}") as folder,
+            self._kept(plan) as plan,
+        ):
             found, cursor = self._loaded(target, extract, opened, plan, folder)
             return self._judged(target, cursor, found, plan)
+
+    @contextmanager
+    def _kept(self, plan: StreamPlan) -> Iterator[StreamPlan]:
+        """The plan over rows that were read once and are kept on disk, where the source is expensive to read.
+
+        A run that fails leaves them to the next one, unless it is the rows that were not as the contract wants them.
+        """
+        if plan.extract.pieces is None and not self.stream.relations:
+            yield plan
+            return
+        from dativo.pipeline.spool import open_spool
+
+        order = self.order
+        partial = order.full_refresh or order.limit is not None
+        spool = open_spool(self.job, self.stream, plan.extract, order.token, fresh=partial)
+        try:
+            extract = self._phase("reading the source", lambda: spool.take(plan.extract, self.meter))
+            if spool.resumed:
+                self._note(
+                    warnings=(*self.receipt.warnings, f"{spool.resumed} rows were kept from a run that did not end")
+                )
+            yield build(self.job, self.stream, extract, "warehouse")
+        except BaseException as error:
+            if partial or isinstance(error, ContractError):
+                spool.remove()
+            else:
+                spool.leave()
+            raise
+        spool.remove()
 
     def _target(self) -> Target:
         order, publication = self.order, self.order.publication
