@@ -1,0 +1,209 @@
+"""Rows of a source kept on disk: read once, taken over from a run that died, never more than the source still has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from dativo import load_job
+from dativo.config.resolve import ResolvedJob
+from dativo.contract.text import TextRules
+from dativo.errors import SourceError, TargetError
+from dativo.pipeline import spool as module
+from dativo.pipeline.spool import Spool, open_spool
+from dativo.sources.protocol import FAULT, FILE, ROW, TEXT, Extract, Meter, Piece, Staged
+from dativo.state.cursor import Cursor
+from tests.project import Project
+
+DEAD = "4194303-1"  # a process that cannot be: beyond the highest pid
+
+
+class Source:
+    """Pieces of ten rows each; counts what is read of it, and can break off, or have changed since."""
+
+    def __init__(self, pieces: int = 5, file_of: Callable[[int], int] = lambda _: 0) -> None:
+        self.values = {f"p{i}": [10 * i + n for n in range(10)] for i in range(pieces)}
+        self.file_of = file_of
+        self.read: list[str] = []
+        self.breaks_at: str | None = None
+
+    def extract(self) -> Extract:
+        names = [f"f{i}" for i in range(1 + max(map(self.file_of, range(len(self.values)))))]
+        return Extract(
+            frame=self.frame([], 0).lazy(), encoding="typed", columns=(), files=tuple(names), rules=TextRules(),
+            cursor=Cursor, pieces=self.pieces,
+        )  # fmt: skip
+
+    def pieces(self, staged: Sequence[Staged]) -> Iterable[Piece | Staged]:
+        known = {s.name: s for s in staged}
+        for at, (name, values) in enumerate(self.values.items()):
+            kept = known.get(name)
+            if kept is not None and kept.proof == {"sum": sum(values)}:
+                yield kept
+                continue
+            if name == self.breaks_at:
+                raise SourceError("the server went away")
+            self.read.append(name)
+            total = {"sum": sum(values)}
+            yield Piece(name, self.frame(values, self.file_of(at)).lazy(), lambda total=total: total)
+
+    def frame(self, values: list[int], file: int) -> pl.DataFrame:
+        return pl.DataFrame({"id": values}, schema={"id": pl.Int64}).with_columns(
+            pl.lit(file, dtype=pl.UInt32).alias(FILE), pl.lit(7, dtype=pl.Int64).alias(ROW),
+            pl.lit(None, dtype=pl.String).alias(FAULT), pl.lit(None, dtype=pl.String).alias(TEXT),
+        )  # fmt: skip
+
+
+@pytest.fixture
+def job(project: Project) -> ResolvedJob:
+    project.asset([{"name": "id", "type": "integer"}])
+    project.write("data/people.csv", "id\n1\n")
+    return load_job(project.job())
+
+
+def opened(job: ResolvedJob, extract: Extract, token: str = "a", *, fresh: bool = False) -> Spool:
+    return open_spool(job, job.streams[0], extract, token, fresh=fresh)
+
+
+def died(spool: Spool) -> None:
+    """The folder as it is when its process was killed."""
+    spool.folder.rename(spool.folder.with_name(f"dead~{DEAD}"))
+
+
+def taken(spool: Spool, extract: Extract) -> pl.DataFrame:
+    return spool.take(extract, Meter()).frame.collect()
+
+
+def folders(job: ResolvedJob) -> list[Path]:
+    return sorted((Path(job.root) / ".local" / "resume").glob("*/*/*/*"))
+
+
+def test_every_row_is_there_once_numbered_from_one(job: ResolvedJob) -> None:
+    source = Source()
+    extract = source.extract()
+    frame = taken(opened(job, extract), extract)
+    assert frame["id"].to_list() == list(range(50))
+    assert frame[ROW].to_list() == list(range(1, 51))
+    assert frame.columns == extract.frame.collect_schema().names()
+
+
+def test_rows_are_numbered_anew_in_each_file(job: ResolvedJob) -> None:
+    source = Source(pieces=5, file_of=lambda at: (0, 0, 2, 3, 3)[at])
+    extract = source.extract()
+    frame = taken(opened(job, extract), extract)
+    assert frame.group_by(FILE, maintain_order=True).agg(pl.col(ROW)).rows() == [
+        (0, list(range(1, 21))), (2, list(range(1, 11))), (3, list(range(1, 21)))]  # fmt: skip
+    assert frame["id"].to_list() == list(range(50))
+
+
+def test_no_piece_at_all_is_no_row(job: ResolvedJob) -> None:
+    source = Source()
+    source.values = {"p0": [], "p1": []}
+    extract = source.extract()
+    frame = taken(opened(job, extract), extract)
+    assert frame.height == 0
+    assert frame.schema == extract.frame.collect_schema()
+
+
+def test_a_killed_reading_is_gone_on_with(job: ResolvedJob) -> None:
+    source = Source()
+    source.breaks_at = "p3"
+    first = opened(job, source.extract())
+    with pytest.raises(SourceError):
+        first.take(source.extract(), Meter())
+    died(first)
+    source.read, source.breaks_at = [], None
+    second = opened(job, source.extract(), "b")
+    frame = taken(second, source.extract())
+    assert source.read == ["p3", "p4"]
+    assert second.resumed == 30
+    assert frame["id"].to_list() == list(range(50))
+    assert frame[ROW].to_list() == list(range(1, 51))
+
+
+def test_a_reading_that_failed_leaves_what_is_complete_in_the_same_process_too(job: ResolvedJob) -> None:
+    source = Source()
+    source.breaks_at = "p2"
+    first = opened(job, source.extract())
+    with pytest.raises(SourceError):
+        first.take(source.extract(), Meter())
+    first.leave()
+    source.read, source.breaks_at = [], None
+    assert taken(opened(job, source.extract(), "b"), source.extract())["id"].to_list() == list(range(50))
+    assert source.read == ["p2", "p3", "p4"]
+
+
+def test_a_piece_that_changed_since_is_read_again_each_time(job: ResolvedJob) -> None:
+    source = Source()
+    for token, changed in (("a", 1), ("b", 2), ("c", 3)):
+        spool = opened(job, source.extract(), token)
+        spool.take(source.extract(), Meter())
+        spool.leave()
+        source.values["p1"] = [1000 * changed + n for n in range(10)]
+    source.read = []
+    frame = taken(opened(job, source.extract(), "d"), source.extract())
+    assert source.read == ["p1"]
+    assert frame["id"].to_list() == [*range(10), *range(3000, 3010), *range(20, 50)]
+
+
+def test_a_folder_in_use_is_left_alone(job: ResolvedJob) -> None:
+    source = Source()
+    first = opened(job, source.extract())
+    first.take(source.extract(), Meter())
+    source.read = []
+    second = opened(job, source.extract(), "b")
+    second.take(source.extract(), Meter())
+    assert source.read == list(source.values)
+    assert len(folders(job)) == 2
+
+
+@pytest.mark.parametrize("why", ["fresh", "fingerprint", "no manifest", "torn head", "file gone", "file shorter"])
+def test_what_does_not_fit_is_read_anew(job: ResolvedJob, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(pieces=2)
+    first = opened(job, source.extract())
+    first.take(source.extract(), Meter())
+    died(first)
+    left = folders(job)[0]
+    manifest = left / module.MANIFEST
+    if why == "fingerprint":
+        monkeypatch.setattr(module, "VERSION", 2)
+    elif why == "no manifest":
+        manifest.unlink()
+    elif why == "torn head":
+        manifest.write_bytes(manifest.read_bytes()[:10])
+    elif why == "file gone":
+        (left / "piece-000001.parquet").unlink()
+    elif why == "file shorter":
+        (left / "piece-000001.parquet").write_bytes(b"PAR1")
+    source.read = []
+    frame = taken(opened(job, source.extract(), "b", fresh=why == "fresh"), source.extract())
+    assert source.read == ["p0", "p1"]
+    assert frame["id"].to_list() == list(range(20))
+
+
+def test_a_torn_last_line_is_no_piece(job: ResolvedJob) -> None:
+    source = Source(pieces=3)
+    first = opened(job, source.extract())
+    first.take(source.extract(), Meter())
+    died(first)
+    manifest = folders(job)[0] / module.MANIFEST
+    manifest.write_bytes(manifest.read_bytes()[:-20])
+    source.read = []
+    assert taken(opened(job, source.extract(), "b"), source.extract())["id"].to_list() == list(range(30))
+    assert source.read == ["p2"]
+
+
+def test_a_folder_that_cannot_be_made_is_told(job: ResolvedJob) -> None:
+    (Path(job.root) / ".local").mkdir(exist_ok=True)
+    (Path(job.root) / ".local" / "resume").write_text("in the way")
+    with pytest.raises(TargetError, match="rows cannot be kept"):
+        opened(job, Source().extract())
+
+
+def test_nothing_is_left_behind_when_nothing_was_complete(job: ResolvedJob) -> None:
+    spool = opened(job, Source().extract())
+    spool.leave()
+    assert folders(job) == []
