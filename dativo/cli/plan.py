@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dativo.cli.choices import AsJson, Job, command
+from dativo.cli.choices import AsJson, Job, Since, Until, command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +23,8 @@ def plan(
         bool, typer.Option("--explain", help="Column by column: source, type, rules, treatment.")
     ] = False,
     polars: Annotated[bool, typer.Option("--polars", help="The plan as Polars will run it.")] = False,
+    since: Since = None,
+    until: Until = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a run would do now, without doing it."""
@@ -30,7 +32,7 @@ def plan(
     from dativo.cli.console import out, print_json
     from dativo.cli.jobs import one_job
 
-    found = outline(one_job(job), polars=polars)
+    found = outline(one_job(job), polars=polars, since=since, until=until)
     if as_json:
         print_json({"version": 1, **_plain(found)})
         return
@@ -54,17 +56,15 @@ def _plain(found: JobOutline) -> dict[str, object]:
 
 
 def _stream(console: Console, stream: StreamOutline) -> None:
-    from dativo.cli.console import cell, plural
+    from dativo.cli.console import plural
 
     personal = [f"{c.name} ({c.treatment})" if c.treatment != "none" else c.name for c in stream.columns if c.personal]
     limit = f", at most {stream.max_rejects} rejects" if stream.max_rejects else ""
     new = f"{plural(len(stream.files), 'file')}" + (
         f", {stream.files_unchanged} unchanged" if stream.files_unchanged else ""
     )
-    lines = {
-        "reads": "nothing: the source has not changed"
-        if stream.unchanged
-        else f"{new}: {cell(', '.join(stream.files), 80)}",
+    lines: dict[str, str | list[str]] = {
+        **_reads(stream, new),
         "contract": f"{stream.contract}, {plural(len(stream.columns), 'column')}",
         "mode": f"{stream.mode}{limit}",
         "strategy": stream.strategy,
@@ -80,9 +80,32 @@ def _stream(console: Console, stream: StreamOutline) -> None:
     }
     console.print(f"\n{stream.stream}")
     for name, text in lines.items():
-        console.print(f"  {name:<11}{text}")
+        told = text if isinstance(text, list) else [text]
+        for line in told:
+            console.print(f"  {name:<12}{line}")
+            name = ""
     for note in stream.notes:
-        console.print(f"  note       {note}")
+        console.print(f"  note        {note}")
+
+
+def _reads(stream: StreamOutline, new: str) -> dict[str, str | list[str]]:
+    """The files of a stream, or the tables of a database with the rows that are asked for."""
+    from dativo.cli.console import cell
+
+    if stream.unchanged:
+        return {"reads": "nothing: the source has not changed"}
+    if not stream.relations:
+        return {"reads": f"{new}: {cell(', '.join(stream.files), 80)}"}
+    told = []
+    for one in stream.relations:
+        rows = "all rows" if one.rows == "all" else f"rows with {one.rows}"
+        where = f", where {cell(one.where, 60)}" if one.where else ""
+        columns = f", only {cell(', '.join(one.columns), 60)}" if one.columns else ""
+        told.append(f"{one.name}: {rows}{where}{columns}")
+    made: dict[str, str | list[str]] = {"reads": told}
+    if stream.connections is not None:
+        made["connections"] = str(stream.connections)
+    return made
 
 
 def _entry(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dativo.cli.choices import AsJson, Job, ShowPii, Stream, command
+from dativo.cli.choices import AsJson, Job, ShowPii, Since, Stream, Until, command
 
 if TYPE_CHECKING:
     from dativo import Preview
@@ -24,6 +24,8 @@ def preview(
     ] = "table",
     stream: Stream = None,
     show_pii: ShowPii = False,
+    since: Since = None,
+    until: Until = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the rows as they would be loaded, and what would be rejected of them.
@@ -33,7 +35,7 @@ def preview(
     from dativo import preview as look
     from dativo.cli.jobs import one_job
 
-    found = look(one_job(job), stream=stream, rows=rows, show_pii=show_pii)
+    found = look(one_job(job), stream=stream, rows=rows, show_pii=show_pii, since=since, until=until)
     _SHOW["json" if as_json else format](found)
 
 

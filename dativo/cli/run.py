@@ -19,6 +19,8 @@ from dativo.cli.choices import (
     SecretManager,
     SecretManagerConfig,
     SecretsDir,
+    Since,
+    Until,
     command,
 )
 
@@ -36,6 +38,8 @@ def run(
     secrets_dir: SecretsDir = None,
     secret_manager: SecretManager = None,
     secret_manager_config: SecretManagerConfig = None,
+    since: Since = None,
+    until: Until = None,
     jobs: Jobs = 1,
     fail_fast: FailFast = False,
     atomic: Atomic = False,
@@ -53,7 +57,9 @@ def run(
     from dativo.cli.running import Wishes, run_files
 
     wishes = Wishes(
-        options=RunOptions(at_once=jobs, fail_fast=fail_fast, atomic=atomic, keep_branch=keep_branch),
+        options=RunOptions(
+            since=since, until=until, at_once=jobs, fail_fast=fail_fast, atomic=atomic, keep_branch=keep_branch
+        ),
         start=StartOptions(mode=mode, tenant=tenant_id, one_tenant=job_dir is not None, fail_fast=fail_fast),
         manager=chosen(name=secret_manager, config=secret_manager_config, folder=secrets_dir),
         steps=job_dir is not None,

@@ -91,9 +91,10 @@ class _Runs:
         if told:
             if self.begun:
                 say()
-            opening(job, wishes.options.full_refresh)
+            opening(job, wishes.options.full_refresh, wishes.options.since, wishes.options.until)
         self.begun += 1
-        listener, bar = self.teller.listener(job, opening=told, several=several)
+        window = wishes.options.since is not None or wishes.options.until is not None
+        listener, bar = self.teller.listener(job, opening=told, several=several, window=window)
         self.bars[threading.get_ident()] = bar
         return listener
 

@@ -17,14 +17,16 @@ WIDE = 132
 MOST_RULES = 12
 
 
-def opening(job: ResolvedJob, full_refresh: bool) -> None:
+def opening(job: ResolvedJob, full_refresh: bool, since: str | None = None, until: str | None = None) -> None:
     """Source, contract, target and mode of each stream of a job that is about to run."""
     say(f"{job.name} · tenant {job.tenant_id}")
     for stream in job.streams:
         asset = stream.asset
         files = ", ".join(f.path or f.id or "" for f in stream.files) or ", ".join(stream.objects) or _below(job)
+        files = ", ".join(r.label for r in stream.relations) or files
         personal = [f.name for f in asset.fields if f.classification]
-        say(f"  from  {job.source_type:<10} {cell(files, 90)}")
+        ends = [f"{word} {end}" for word, end in (("since", since), ("until", until)) if end is not None]
+        say(f"  from  {job.source_type:<10} {cell(files, 90)}{', only ' if ends else ''}{' '.join(ends)}")
         parts = [plural(len(asset.fields), "column")]
         parts += [f"key {', '.join(asset.key)}"] if asset.key else []
         parts += [f"classified: {cell(', '.join(personal), 60)}"] if personal else []
@@ -118,8 +120,8 @@ _STATUS = {"loaded": "✓", "unchanged": "=", "refused": "✗", "failed": "✗",
 def _after(receipt: Receipt, stream: StreamReceipt, console: Console) -> None:
     console.print()
     if stream.status == "unchanged":
-        files = plural(stream.files_skipped, "file")
-        console.print(f"{stream.table}: nothing new in {files}; no snapshot was made")
+        files = f" in {plural(stream.files_skipped, 'file')}" if stream.files_skipped else ""
+        console.print(f"{stream.table}: nothing new{files}; no snapshot was made")
     elif stream.status == "loaded":
         made = f"snapshot {stream.snapshot_id}" if stream.snapshot_id is not None else "no snapshot: no row is new"
         written = f"{plural(stream.files, 'file')} of {size(stream.bytes)}"

@@ -18,6 +18,8 @@ from dativo.cli.choices import (
     SecretManager,
     SecretManagerConfig,
     SecretsDir,
+    Since,
+    Until,
     command,
 )
 
@@ -38,6 +40,8 @@ def sync(
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Read everything again and replace the table's rows.")
     ] = False,
+    since: Since = None,
+    until: Until = None,
     at_once: Jobs = 1,
     fail_fast: FailFast = False,
     atomic: Atomic = False,
@@ -64,6 +68,8 @@ def sync(
             streams=tuple(s.strip() for s in (streams or "").split(",") if s.strip()),
             limit=limit,
             full_refresh=full_refresh,
+            since=since,
+            until=until,
             at_once=at_once,
             fail_fast=fail_fast,
             atomic=atomic,

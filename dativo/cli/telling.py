@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -18,20 +19,37 @@ if TYPE_CHECKING:
     from dativo import Secrets
 
 
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
 class Reading(Silence):
-    """Tells what a stream is about to read, and since when."""
+    """Tells what a stream is about to read, and since when; not since when where the run was asked for a window."""
+
+    def __init__(self, job: ResolvedJob, window: bool) -> None:
+        self._what = "table" if any(s.relations for s in job.streams) else "file"
+        self._window = window
 
     def event(self, event_type: str, **fields: Any) -> None:
         if event_type != "extraction_started":
             return
         if not fields["files"]:
-            say(f"  reads nothing: {plural(fields['files_skipped'], 'file')} unchanged")
+            say(f"  reads nothing: {plural(fields['files_skipped'], self._what)} unchanged")
             return
         unchanged = f", {fields['files_skipped']:,} unchanged" if fields["files_skipped"] else ""
-        since = [e.get("watermark") or e.get("last_value") or e.get("last_modified") for e in fields["cursor"].values()]
-        newest = max((str(s) for s in since if s is not None), default=None)
-        cursor = f"since {newest[:19].replace('T', ' ')}" if newest else "from the beginning"
-        say(f"  reads {plural(fields['files'], 'file')}{unchanged}, {cursor}")
+        cursor = "" if self._window else f", {_begin(fields['cursor'])}"
+        say(f"  reads {plural(fields['files'], self._what)}{unchanged}{cursor}")
+
+
+def _begin(entries: dict[str, dict[str, Any]]) -> str:
+    """Where a reading goes on; of several cursors the one that came last, where they are times."""
+    found = [e.get("watermark") or e.get("last_value") or e.get("last_modified") for e in entries.values()]
+    texts = [str(s) for s in found if s is not None]
+    if not texts:
+        return "from the beginning"
+    times = [t for t in texts if _TIME.match(t)]
+    if len(times) == len(texts):
+        return f"since {max(times)[:19].replace('T', ' ')}"
+    return f"since {cell(texts[0], 40)}" if len(texts) == 1 else f"from where {plural(len(texts), 'cursor')} stand"
 
 
 class Retrying(Silence):
@@ -116,11 +134,14 @@ class Teller:
         else:
             self._log.event("interrupted")
 
-    def listener(self, job: ResolvedJob, *, opening: bool, several: bool) -> tuple[Listener, BarProgress | None]:
-        """What hears of a job's run, and its bar, which is to be closed. With `opening` it follows the opening lines."""
+    def listener(
+        self, job: ResolvedJob, *, opening: bool, several: bool, window: bool = False
+    ) -> tuple[Listener, BarProgress | None]:
+        """What hears of a job's run, and its bar, which is to be closed. With `opening` it follows the opening lines,
+        and with `window` they told what part of the source is read."""
         listeners: list[Listener] = []
         if opening:
-            listeners.append(Reading())
+            listeners.append(Reading(job, window))
         if self._log is not None:
             listeners.append(JsonLog(job, sys.stderr))
         else:

@@ -52,6 +52,13 @@ class Relation(msgspec.Struct, frozen=True, kw_only=True):
     full: bool = False
     field: str = "source.tables"
 
+    @property
+    def label(self) -> str:
+        """The relation as messages name it: `public.orders`, or `query 'sales'`."""
+        if self.sql is not None:
+            return f"query '{self.object}'"
+        return ".".join(part for part in (self.schema, self.table) if part)
+
 
 class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One contract of the job with the part of the source that it governs and the table it becomes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,9 @@ from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import SchemaChangeRefused
 from dativo.pipeline.plan import build, table_shape
 from dativo.pipeline.refuse import refuse_unbuilt
+from dativo.pipeline.relations import RelationOutline, connections, outlined
 from dativo.pipeline.resume import resume_point
+from dativo.pipeline.window import windowed
 from dativo.privacy.classify import classes, is_personal
 from dativo.sources.protocol import Extract, Meter
 from dativo.state.store import read_state
@@ -35,7 +38,10 @@ class ColumnOutline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamOutline(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run would do with one stream. `cursor` is where the last commit ended, entry by entry."""
+    """What a run would do with one stream. `cursor` is where the last commit ended, entry by entry.
+
+    `relations` are those of a database, and `connections` how many read one of them at a time (None: the source chooses).
+    """
 
     stream: str
     contract: str
@@ -56,6 +62,8 @@ class StreamOutline(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None
     notes: tuple[str, ...]
     polars_plan: str
+    relations: tuple[RelationOutline, ...] = ()
+    connections: int | None = None
 
 
 class JobOutline(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,15 +77,19 @@ class JobOutline(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[StreamOutline, ...]
 
 
-def explain(job: ResolvedJob, *, polars: bool = False) -> JobOutline:
+def explain(
+    job: ResolvedJob, *, polars: bool = False, since: str | None = None, until: str | None = None
+) -> JobOutline:
     """What a run of the job would do now. Reads headers and the tables' metadata, writes nothing.
 
-    With `polars` each outline has the plan as Polars will run it, else an empty text there.
+    With `polars` each outline has the plan as Polars will run it, else an empty text there; `since` and `until` are those
+    of the run.
 
-    Raises SourceError when the source is not what the job says, TargetError when the catalog cannot be asked,
-    UnsupportedError for what this version cannot do.
+    Raises ConfigError for a window that the job's cursor cannot have, SourceError when the source is not what the job says,
+    TargetError when the catalog cannot be asked, UnsupportedError for what this version cannot do.
     """
     refuse_unbuilt(job)
+    job = windowed(job, since=since, until=until)
     return JobOutline(
         job=job.name,
         tenant_id=job.tenant_id,
@@ -96,9 +108,17 @@ def _outline(job: ResolvedJob, stream: StreamConfig, polars: bool) -> StreamOutl
     notes: list[str] = []
     state = read_state(job, notes, keep=False)
     since = resume_point(job, stream, reader.saved(), exists=exists, state=state, today=today)
-    extract = source.read(stream, since, meter=Meter(), full=since is None)
-    looked = source.read(stream, None, meter=Meter(), full=True) if extract.unchanged else extract
-    plan = build(job, stream, looked, "warehouse")
+    with ExitStack() as opened:
+        extract = source.read(stream, since, meter=Meter(), full=since is None)
+        opened.callback(extract.close)
+        looked = extract
+        if extract.unchanged:
+            looked = source.read(stream, None, meter=Meter(), full=True)
+            opened.callback(looked.close)
+        plan = build(job, stream, looked, "warehouse")
+        # The plan's text shows the key that hashes: another one stands in for it.
+        text = plan.accepted("THE-TENANT-KEY").explain(engine="streaming") if polars else ""
+        columns = _columns(job, stream, plan.treatments, looked)
     changes, refused = _changes(reader, table_shape(job, stream, plan.columns))
     return StreamOutline(
         stream=stream.name,
@@ -114,13 +134,14 @@ def _outline(job: ResolvedJob, stream: StreamConfig, polars: bool) -> StreamOutl
         files=extract.files,
         files_unchanged=extract.skipped,
         unchanged=extract.unchanged,
-        columns=_columns(job, stream, plan.treatments, looked),
+        columns=columns,
         partitioning=tuple(map(str, stream.partitioning)),
         schema_changes=changes,
         refused=refused,
         notes=(*notes, *plan.notes),
-        # The plan's text shows the key that hashes: another one stands in for it.
-        polars_plan=plan.accepted("THE-TENANT-KEY").explain(engine="streaming") if polars else "",
+        polars_plan=text,
+        relations=outlined(job, stream, since),
+        connections=connections(job, stream),
     )
 
 

@@ -36,6 +36,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[str, ...] = ()
     limit: int | None = None
     full_refresh: bool = False
+    since: str | None = None
+    until: str | None = None
     at_once: int = 1
     fail_fast: bool = False
     atomic: bool = False
@@ -181,6 +183,8 @@ class _Fleet:
                 streams=names or None,
                 limit=options.limit,
                 full_refresh=options.full_refresh,
+                since=options.since,
+                until=options.until,
                 listener=listener,
                 keep_branch=options.keep_branch,
                 publication=publication,

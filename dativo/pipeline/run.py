@@ -32,6 +32,7 @@ from dativo.pipeline.publish import Outcome, Publication, publications, publishe
 from dativo.pipeline.refuse import refuse_unbuilt
 from dativo.pipeline.staging import staging_root, sweep
 from dativo.pipeline.stream import Order, StreamRun
+from dativo.pipeline.window import windowed
 from dativo.receipt import Receipt, Status, StreamReceipt
 from dativo.sources.protocol import Source
 from dativo.state.cursor import Cursor
@@ -49,6 +50,8 @@ def sync(
     streams: Sequence[str] | None = None,
     limit: int | None = None,
     full_refresh: bool = False,
+    since: str | None = None,
+    until: str | None = None,
     listener: Listener | None = None,
     keep_branch: bool = False,
     publication: Publication | None = None,
@@ -56,7 +59,8 @@ def sync(
     """Runs a job and gives its receipt; `exit_code` there is 0, 1 (some rows broke the contract) or 2.
 
     `streams` runs some of its streams only, `limit` reads no more than so many rows of each (and leaves the cursor where
-    it is), `full_refresh` reads everything again and replaces the table's rows. What goes wrong with one stream stands in
+    it is), `full_refresh` reads everything again and replaces the table's rows, `since` and `until` read the rows of a
+    database whose cursor lies between them (`until` not included). What goes wrong with one stream stands in
     the receipt; ConfigError, UnsupportedError, and JobIsRunning when another run of the job goes on, are raised before
     anything is read.
 
@@ -64,14 +68,17 @@ def sync(
     failed. With a `publication` (see `together`) nothing is visible before its `finish`, which gives the receipts that
     count; the one given here tells only how far the run came.
     """
-    run = _Run(job, limit=limit, full_refresh=full_refresh, listener=listener or Silence())
     if publication is not None:
         try:
+            job = windowed(job, since=since, until=until, streams=streams, full_refresh=full_refresh)
+            run = _Run(job, limit=limit, full_refresh=full_refresh, listener=listener or Silence())
             return run.into(publication, streams)
         except DativoError as error:
             publication.fail(f"the job '{job.name}' did not run: {error.message}")
             raise
     refuse_unbuilt(job)
+    job = windowed(job, since=since, until=until, streams=streams, full_refresh=full_refresh)
+    run = _Run(job, limit=limit, full_refresh=full_refresh, listener=listener or Silence())
     if not publishes_by_branch(job):
         return run.alone(streams)
     own = Publication([job], run.token, keep_branch=keep_branch)
