@@ -62,6 +62,20 @@ def _objects(extra: str) -> Adapter:
     )
 
 
+def _database(extra: str) -> Adapter:
+    """Tables in a database."""
+    return Adapter(
+        "dativo.targets.databases.target:DatabaseTarget",
+        None,
+        extra,
+        "dativo.targets.databases.reading:DatabaseReader",
+        "dativo.targets.databases.dialects:unbuilt",
+        forget="dativo.targets.databases.forget:forget",
+        check="dativo.targets.databases.check:check",
+        formats=(),
+    )
+
+
 _STORE = "dativo.sources.object_store:ObjectStoreSource"
 SOURCES = {
     "csv": Adapter("dativo.sources.csv:CsvSource", "dativo.sources.options:csv_options", "csv"),
@@ -70,6 +84,12 @@ SOURCES = {
     "s3": Adapter(_STORE, "dativo.sources.options:store_options", "s3"),
     "minio": Adapter(_STORE, "dativo.sources.options:store_options", "minio"),
     "azure_blob": Adapter(_STORE, "dativo.sources.options:store_options", "azure_blob"),
+    "mysql": Adapter(
+        "dativo.sources.mysql.source:MysqlSource", "dativo.sources.database_options:database_options", "mysql"
+    ),
+    "sqlite": Adapter(
+        "dativo.sources.sqlite.source:SqliteSource", "dativo.sources.database_options:database_options", "sqlite"
+    ),
 }
 TARGETS = {
     "iceberg": Adapter(
@@ -88,6 +108,7 @@ TARGETS = {
     "s3": _objects("s3"),
     "minio": _objects("minio"),
     "azure_blob": _objects("azure_blob"),
+    "postgres": _database("postgres"),
 }
 
 
@@ -179,7 +200,7 @@ def _no_format(job: ResolvedJob, formats: tuple[str, ...]) -> UnsupportedError:
         f"file_format '{job.target.file_format}' is not built yet for target {job.target_type}",
         mark=job.mark(field),
         field=field,
-        hint=f"use {' or '.join(formats)}",
+        hint=f"use {' or '.join(formats)}" if formats else "leave it out: there are no files",
     )
 
 

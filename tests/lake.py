@@ -33,8 +33,11 @@ STARTED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 class Lake:
     """The table `people` of a project's job, in whatever catalog its `target` block names.
 
-    `listing` gives the paths of all files where the warehouse is no local folder.
+    `listing` gives the paths of all files where the warehouse is no local folder. `partitioned` tells that tables can be
+    partitioned by any column.
     """
+
+    partitioned = True
 
     def __init__(
         self,
@@ -72,6 +75,10 @@ class Lake:
         """A fresh target, as a run of the job gets it."""
         job = self.project.load(self.job)
         return connectors.target(job, job.streams[0], token or str(uuid.uuid4()), started)
+
+    def possible(self, value: object) -> object:
+        """A value as the table can hold it."""
+        return value
 
     def opened(self, columns: Sequence[Field] | None = None, token: str | None = None) -> tuple[Target, Opened]:
         """A target that is open for writing."""

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from tests.database_lake import DatabaseLake
 from tests.lake import Lake, nessie_lake
 from tests.object_lake import ObjectLake
 from tests.project import Project
 from tests.services.azurite import Azurite
 from tests.services.minio import Minio
 from tests.services.nessie import Nessie
+from tests.services.postgres import Postgres
 
 _numbers = itertools.count(1)
 
@@ -54,6 +56,11 @@ def _azure(project: Project, request: pytest.FixtureRequest) -> Lake:
     return ObjectLake(project, "azure_blob", {"endpoint": server.endpoint, "container": container, **keys})
 
 
+def _postgres(project: Project, request: pytest.FixtureRequest) -> Lake:
+    server: Postgres = request.getfixturevalue("postgres_server")
+    return DatabaseLake(project, "postgres", server, server.make_database(f"tables_{secrets.token_hex(6)}"), "public")
+
+
 _csv: dict[str, Any] = {"file_format": "csv", "engine": {"options": {"compression": "gzip"}}}
 LAKES = [
     pytest.param(_embedded, id="embedded"),
@@ -64,4 +71,5 @@ LAKES = [
     pytest.param(partial(_minio, connector="minio", **_csv), id="minio-csv", marks=pytest.mark.server),
     pytest.param(partial(_minio, connector="minio", file_format="json"), id="minio-json", marks=pytest.mark.server),
     pytest.param(_azure, id="azure", marks=pytest.mark.server),
+    pytest.param(_postgres, id="postgres", marks=pytest.mark.server),
 ]

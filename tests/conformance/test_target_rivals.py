@@ -111,8 +111,10 @@ def test_a_table_that_another_job_makes_in_another_shape_meanwhile_refuses_the_r
     other = lake.of_job("other")
     if change == "columns":
         other.load(columns, rows)
-    else:
+    elif lake.partitioned:
         other.load(lake.columns, rows.select("id"), partitioning=[Partition("id")])
+    else:
+        other.load((Field(name="id", kind="double"),), rows.select(pl.col("id").cast(pl.Float64)))
     with pytest.raises(CommitConflict, match=r"the shape of .* changed while this run was reading"):
         commit(slow, written)
     assert other.rows()["id"].to_list() == [2]

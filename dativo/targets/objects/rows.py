@@ -46,7 +46,7 @@ def _scanned(
     if manifest.format == "csv":
         schema: dict[str, Any] = dict.fromkeys(known, pl.String())
         frame = pl.scan_csv(uris, storage_options=options, schema=schema, glob=False)
-        values = {n: _from_text(f, pl.col(n)) for n, f in known.items()}
+        values = {n: from_text(f, pl.col(n)) for n, f in known.items()}
     else:
         schema = {n: _json_type(f) for n, f in known.items()}
         frame = pl.scan_ndjson(uris, storage_options=options, schema=schema)
@@ -84,10 +84,10 @@ def _from_json(field: Field, value: pl.Expr) -> pl.Expr:
     if field.kind == "struct":
         parts = [_from_json(f, value.struct.field(f.name)).alias(f.name) for f in field.fields]
         return pl.when(value.is_not_null()).then(pl.struct(parts))
-    return value if field.kind in _NATIVE else _from_text(field, value)
+    return value if field.kind in _NATIVE else from_text(field, value)
 
 
-def _from_text(field: Field, value: pl.Expr) -> pl.Expr:
+def from_text(field: Field, value: pl.Expr) -> pl.Expr:
     """A text that `written` made, as the value that it was made from."""
     if field.kind in ("list", "struct"):
         return _from_json(field, value.str.json_decode(_json_type(field)))
