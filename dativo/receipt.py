@@ -32,7 +32,7 @@ class RuleCount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class StreamReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What happened to one stream. `extracted = loaded + rejected + deduplicated` holds before anything is committed.
 
-    `updated` are those of the loaded rows whose key was in the table, `deleted` the keys that left the source.
+    `updated` counts the keys of the table that got a new version, `deleted` those that left the source.
     """
 
     stream: str

@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from dativo.config.asset import Field
+from dativo.config.job import WriteMode
 from dativo.contract.rules import UNIQUE
 from dativo.pipeline.passes import collect
-from dativo.pipeline.plan import DUPLICATE, StreamPlan, build
+from dativo.pipeline.plan import DUPLICATE, FAITHFUL, StreamPlan, build
 from dativo.sources.protocol import FILE, ROW
-from dativo.staging import dedup
-from dativo.staging.identity import hashes, identity, value_text
-from dativo.targets.protocol import Target
+from dativo.staging import dedup, versions
+from dativo.staging.duck import connected, parquet
+from dativo.staging.identity import HIGH, LOW, hashes, identity, value_text
+from dativo.staging.index import KeyIndex
+from dativo.staging.places import Places
+from dativo.targets.protocol import APPEND, Revision, Target
 
-# Treatments that leave different values different.
-_FAITHFUL = ("none", "hash")
+# So many files of an index are read as they are; more are made one first.
+MOST_FILES = 8
 
 
 @dataclass(slots=True, frozen=True)
 class Comparing:
-    """How keys are compared: the write mode, the column that tells versions of a key apart, and DuckDB's budget."""
+    """How keys are compared.
 
-    write_mode: str
-    cursor_field: str | None
-    memory_limit: str | None
-    threads: int | None
+    `cursor` is the contract's column that orders the versions of a key. With `table` rows are compared with those of the
+    table, whose `version` the index may be kept for. `listing` gives the source columns of the keys of all rows that the
+    source has now, where deletes are looked for and the reading itself is not that; with `full` it is. `key` is what hashed
+    columns are hashed with, `folder` the run's own.
+    """
+
+    mode: WriteMode
+    cursor: Field | None
+    started: datetime
+    folder: Path
+    key: str | None
+    table: bool
+    version: str | None
+    index: Callable[[str], KeyIndex]
+    deletes: bool = False
+    listing: Callable[[Sequence[str]], pl.LazyFrame] | None = None
+    memory_limit: str | None = None
+    threads: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Compared:
+    """What came of comparing: the plan with duplicates marked, and what becomes of the table's rows.
+
+    `updated` keys of the table get a new version, `deleted` ones have left the source. `remember` is told the table's
+    version once the rows are committed.
+    """
+
+    plan: StreamPlan
+    revision: Revision = APPEND
+    updated: int = 0
+    deleted: int = 0
+    notes: tuple[str, ...] = ()
+    remember: Callable[[str | None], None] = lambda _: None
 
 
 @dataclass(slots=True, frozen=True)
@@ -44,65 +80,109 @@ class _Rule:
         return frame if self.chosen is None else frame.filter(self.chosen)
 
 
-def compare_keys(plan: StreamPlan, target: Target, folder: Path, key: str | None, how: Comparing) -> StreamPlan:
+@dataclass(slots=True, frozen=True)
+class Unique:
+    """The columns whose values may not come twice, each with the names of its two hash columns."""
+
+    fields: tuple[Field, ...]
+
+    @property
+    def names(self) -> list[tuple[str, str, str]]:
+        return [(f.name, f"__dativo_u{i}a", f"__dativo_u{i}b") for i, f in enumerate(self.fields)]
+
+    def texts(self, plan: StreamPlan) -> list[pl.Expr]:
+        """The values as they are read, for a frame from which `hashes` takes them."""
+        fields = enumerate(self.fields)
+        return [value_text(f, plan.enforced.value(f.name)).alias(f"__dativo_unique_{i}") for i, f in fields]
+
+    def hashes(self) -> list[pl.Expr]:
+        found: list[pl.Expr] = []
+        for i, (_, low, high) in enumerate(self.names):
+            text = pl.col(f"__dativo_unique_{i}")
+            for hashed, name in zip(hashes(text), (low, high), strict=True):
+                found.append(pl.when(text.is_not_null()).then(hashed).alias(name))
+        return found
+
+
+def compare_keys(plan: StreamPlan, target: Target, how: Comparing) -> Compared:
     """The plan with duplicates and repeated unique values marked.
 
     Reads the source once for its keys. Rows with the same identity count as one: key and cursor where there is a key
     and a cursor field, else the whole row.
     """
-    unique = [f for f in plan.stream.asset.fields if f.unique]
-    masks = _masks(plan, target, folder, key, how, unique)
+    unique = Unique(tuple(f for f in plan.stream.asset.fields if f.unique))
+    masks, remember = _masks(plan, target, how, unique)
     file, row = pl.col(FILE), pl.col(ROW)
-    flags = tuple((column, UNIQUE, flag) for column, flag in masks.repeats(file, row).items())
-    if flags:
-        plan = build(plan.job, plan.stream, plan.extract, "warehouse", extra_flags=flags)
+    flagged = with_repeats(plan, masks.repeats(file, row))
+    if flagged is not None:
+        plan = flagged
         if plan.job.validation_mode == "warn":
             # A repeated value is loaded as null, and so it stands in the table: rows are compared as they are loaded.
-            masks = _masks(plan, target, folder, key, how, [])
-    duplicate = masks.duplicates(file, row)
-    if duplicate is not None:
-        marked = plan.enforced.frame.with_columns((duplicate & plan.enforced.good()).alias(DUPLICATE))
-        plan = replace(plan, enforced=replace(plan.enforced, frame=marked))
-    return plan
+            masks, remember = _masks(plan, target, how, Unique(()))
+    return Compared(without_duplicates(plan, masks.duplicates(file, row)), remember=remember)
+
+
+def with_repeats(plan: StreamPlan, repeats: dict[str, pl.Expr]) -> StreamPlan | None:
+    """The plan in which repeated values of unique columns are violations; None where there are none."""
+    flags = tuple((column, UNIQUE, flag) for column, flag in repeats.items())
+    return build(plan.job, plan.stream, plan.extract, "warehouse", extra_flags=flags) if flags else None
+
+
+def without_duplicates(plan: StreamPlan, duplicate: pl.Expr | None) -> StreamPlan:
+    """The plan with the good rows that are not to be loaded marked."""
+    if duplicate is None:
+        return plan
+    marked = plan.enforced.frame.with_columns((duplicate & plan.enforced.good()).alias(DUPLICATE))
+    return replace(plan, enforced=replace(plan.enforced, frame=marked))
 
 
 def _masks(
-    plan: StreamPlan, target: Target, folder: Path, key: str | None, how: Comparing, unique: list[Field]
-) -> dedup.Masks:
-    names = [(f.name, f"__dativo_u{i}a", f"__dativo_u{i}b") for i, f in enumerate(unique)]
-    texts = [value_text(f, plan.enforced.value(f.name)).alias(f"__dativo_unique_{i}") for i, f in enumerate(unique)]
+    plan: StreamPlan, target: Target, how: Comparing, unique: Unique
+) -> tuple[dedup.Masks, Callable[[str | None], None]]:
+    folder = how.folder
     good = plan.enforced.frame.filter(plan.enforced.good())
-    loaded = good.select(FILE, ROW, *plan.expressions(key), *texts)
+    loaded = good.select(FILE, ROW, *plan.expressions(how.key), *unique.texts(plan))
+    usual, *others = _rules(plan, how.cursor)
 
-    usual, *others = _rules(plan, how.cursor_field)
-
-    def keys(rule: _Rule, frame: pl.LazyFrame, also: Sequence[pl.Expr] = ()) -> pl.LazyFrame:
-        places = (pl.col(FILE).alias("file"), pl.col(ROW).alias("row"))
-        selected = frame.select(*places, *identity(rule.fields), *_unique_hashes(names), *also)
-        return _sunk(selected, folder / f"keys-{rule.name}.parquet")
+    def keys(rule: _Rule, frame: pl.LazyFrame, name: str, also: Sequence[pl.Expr] = ()) -> pl.LazyFrame:
+        selected = frame.select(*PLACE, *identity(rule.fields), *unique.hashes(), *also)
+        return sunk(selected, folder / f"keys-{name}.parquet")
 
     marks = [rule.chosen.alias(rule.name) for rule in others if rule.chosen is not None]
-    last = plan.enforced.frame.group_by(FILE).agg(pl.col(ROW).max())
-    _, rows = collect([keys(usual, loaded, marks), last])
+    every = folder / "keys-all.parquet"
+    _, rows = collect([keys(usual, loaded, "all", marks), last_rows(plan)])
     # Rows that have no key or cursor are few or none: they are read by themselves, and only where there are any.
-    found = (
-        pl.scan_parquet(folder / f"keys-{usual.name}.parquet").select(pl.col(r.name).any() for r in others).collect()
-    )
+    found = pl.scan_parquet(every).select(pl.col(r.name).any() for r in others).collect()
     others = [rule for rule in others if found[rule.name].any()]
+    paths = [every]
     if others:
-        collect([keys(rule, rule.of(loaded)) for rule in (usual, *others)])
-    per_file = dict(rows.iter_rows())
-    return dedup.find(
-        folder,
-        [_group(rule, target, folder, how.write_mode) for rule in (usual, *others)],
-        rows_per_file=[per_file.get(i, 0) for i in range(len(plan.extract.files))],
-        unique=names,
-        memory_limit=how.memory_limit,
-        threads=how.threads,
-    )
+        plain = pl.scan_parquet(every).filter(~pl.any_horizontal(r.name for r in others))
+        collect([sunk(plain, folder / "keys-usual.parquet"), *(keys(r, r.of(loaded), r.name) for r in others)])
+        paths = [folder / "keys-usual.parquet", *(folder / f"keys-{rule.name}.parquet" for rule in others)]
+    index = how.index(_held(usual))
+    with connected(folder, memory_limit=how.memory_limit, threads=how.threads, also=[index.folder]) as con:
+        known = _known(con, usual, target, how, index)
+        groups = [dedup.Group(paths[0], known, usual.counted)]
+        for rule, path in zip(others, paths[1:], strict=True):
+            groups.append(dedup.Group(path, _existing(rule, target, how), rule.counted))
+        masks = dedup.find(con, groups, places(plan, rows), unique.names)
+    return masks, _remember(every, masks, how, index, anew=not known)
 
 
-def _rules(plan: StreamPlan, cursor_field: str | None) -> list[_Rule]:
+PLACE = (pl.col(FILE).alias("file"), pl.col(ROW).alias("row"))
+
+
+def last_rows(plan: StreamPlan) -> pl.LazyFrame:
+    """The number of the last row of each file."""
+    return plan.enforced.frame.group_by(FILE).agg(pl.col(ROW).max())
+
+
+def places(plan: StreamPlan, last: pl.DataFrame) -> Places:
+    per_file = dict(last.iter_rows())
+    return Places.of([per_file.get(i, 0) for i in range(len(plan.extract.files))])
+
+
+def _rules(plan: StreamPlan, cursor: Field | None) -> list[_Rule]:
     """How rows are compared: by key and cursor, by key as whole rows where there is no cursor, else as they are, counted.
 
     The usual way comes first. A key is one only with all of its columns, each with a value and as the source has it.
@@ -110,7 +190,7 @@ def _rules(plan: StreamPlan, cursor_field: str | None) -> list[_Rule]:
     key = plan.stream.asset.key
     by_name = {c.name: c for c in plan.columns}
     whole = list(plan.columns)
-    lost = any(n in plan.enforced.absent or plan.treatments.get(n, "none") not in _FAITHFUL for n in key)
+    lost = any(n in plan.enforced.absent or plan.treatments.get(n, "none") not in FAITHFUL for n in key)
     if not key or lost:
         return [_Rule("rows", whole, counted=True)]
     others = []
@@ -118,11 +198,10 @@ def _rules(plan: StreamPlan, cursor_field: str | None) -> list[_Rule]:
     if not all(by_name[n].required for n in key):
         complete = pl.all_horizontal(pl.col(n).is_not_null() for n in key)
         others.append(_Rule("keyless", whole, counted=True, chosen=~complete))
-    cursor = by_name.get(cursor_field or "")
-    if cursor is None:
+    if cursor is None or plan.treatments.get(cursor.name, "none") not in FAITHFUL:
         return [_Rule("keys", whole, counted=False, chosen=complete), *others]
     named = [c for c in plan.columns if c.name in (*key, cursor.name)]
-    if not cursor.required:
+    if not by_name[cursor.name].required:
         known = pl.lit(True) if complete is None else complete
         given = pl.col(cursor.name).is_not_null()
         others.append(_Rule("cursorless", whole, counted=False, chosen=known & ~given))
@@ -130,32 +209,62 @@ def _rules(plan: StreamPlan, cursor_field: str | None) -> list[_Rule]:
     return [_Rule("keys", named, counted=False, chosen=complete), *others]
 
 
-def _unique_hashes(names: list[tuple[str, str, str]]) -> list[pl.Expr]:
-    found: list[pl.Expr] = []
-    for i, (_, low, high) in enumerate(names):
-        text = pl.col(f"__dativo_unique_{i}")
-        first, second = hashes(text)
-        found += [
-            pl.when(text.is_not_null()).then(first).alias(low),
-            pl.when(text.is_not_null()).then(second).alias(high),
-        ]
-    return found
+def _held(rule: _Rule) -> str:
+    """What an index of a rule's identities holds."""
+    return "append " + rule.name + "".join(f", {f.name} {f.type_text()}" for f in rule.fields)
 
 
-def _group(rule: _Rule, target: Target, folder: Path, write_mode: str) -> dedup.Group:
-    """The files of a rule; the table is read only where the source has such rows."""
-    keys = folder / f"keys-{rule.name}.parquet"
-    rows = pl.scan_parquet(keys).select(pl.len()).collect().item()
-    existing = target.existing(rule.fields) if write_mode == "append" and rows else None
+def _known(con: Any, rule: _Rule, target: Target, how: Comparing, index: KeyIndex) -> tuple[Path, ...]:
+    """The identities of the table's rows: from the index where it is of this version, else read anew and kept."""
+    if not how.table:
+        return ()
+    files = index.files(how.version)
+    if not files:
+        read = _existing(rule, target, how)
+        index.begin(how.version, next(iter(read), None))
+        return read
+    if len(files) > MOST_FILES:
+        one = how.folder / "known.parquet"
+        versions.copied(con, f"SELECT * FROM {parquet(*files)}", one)  # noqa: S608 - paths of our own
+        index.begin(how.version, one)
+        return (one,)
+    return tuple(files)
+
+
+def _existing(rule: _Rule, target: Target, how: Comparing) -> tuple[Path, ...]:
+    """The identities of the table's rows, read from it; none where it is not compared with, or has no row."""
+    existing = target.existing(rule.fields) if how.table else None
     if existing is None:
-        return dedup.Group(keys, None, rule.counted)
-    path = folder / f"existing-{rule.name}.parquet"
+        return ()
+    path = how.folder / f"existing-{rule.name}.parquet"
     # Rows that the rule is not for have none of its identities: what they lack is missing there.
-    collect([_sunk(existing.select(identity(rule.fields)), path)])
-    return dedup.Group(keys, path, rule.counted)
+    collect([sunk(existing.select(identity(rule.fields)), path)])
+    return (path,)
 
 
-def _sunk(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
+def _remember(
+    rows: Path, masks: dedup.Masks, how: Comparing, index: KeyIndex, *, anew: bool
+) -> Callable[[str | None], None]:
+    def remember(version: str | None) -> None:
+        if version is None or how.mode != "append":
+            index.forget()
+            return
+        left_out = masks.left_out(pl.col("file"), pl.col("row"))
+        loaded = pl.scan_parquet(rows)
+        for mark in left_out:
+            loaded = loaded.filter(~mark)
+        path = how.folder / "loaded.parquet"
+        collect([sunk(loaded.select(LOW, HIGH), path)])
+        if anew:
+            index.begin(version, path)
+        else:
+            index.add(how.version, version, path)
+
+    return remember
+
+
+def sunk(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
+    """The lazy writing of a frame to a Parquet file of the working folder."""
     sink = frame.sink_parquet(path, compression="lz4", lazy=True, maintain_order=False)
     assert sink is not None
     return sink

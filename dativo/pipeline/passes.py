@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 from pyarrow.lib import ArrowException
 
+from dativo.contract.columns import match_columns
+from dativo.contract.dtypes import polars_type
 from dativo.contract.enforce import BAD
 from dativo.errors import DativoError, SourceError, TargetError
-from dativo.pipeline.plan import DUPLICATE, StreamPlan
+from dativo.pipeline.plan import DUPLICATE, FAITHFUL, StreamPlan
 from dativo.pipeline.shield import withheld
 from dativo.targets.protocol import Target, TooManyPartitions, Written
 
@@ -60,11 +63,32 @@ def _translated(error: BaseException) -> DativoError | BrokenPipeError:
 
 
 def needs_keys(plan: StreamPlan, write_mode: str, *, has_rows: bool) -> bool:
-    """Whether rows must be compared by key before they are loaded."""
+    """Whether rows must be compared by key before they are loaded.
+
+    Not where there is nothing to be found: nothing to compare with, and keys that the source itself keeps unique.
+    """
     asset = plan.stream.asset
-    if any(f.unique for f in asset.fields):
+    if any(f.unique and not _kept_unique(plan, (f.name,)) for f in asset.fields):
         return True
-    return bool(asset.key) or (write_mode == "append" and has_rows)
+    if has_rows and write_mode != "replace":
+        return True
+    return bool(asset.key) and not _kept_unique(plan, asset.key)
+
+
+def _kept_unique(plan: StreamPlan, names: Sequence[str]) -> bool:
+    """Whether the source guarantees that no two rows share the values which these columns get."""
+    fields = {f.name: f for f in plan.stream.asset.fields}
+    source = {
+        v: k for k, v in match_columns(plan.stream.asset, plan.enforced.raw).items() if v is not None and k in names
+    }
+
+    def told_apart(column: str) -> bool:
+        field, dtype = fields[source[column]], plan.enforced.dtypes.get(column)
+        whole = field.kind == "long" and dtype is not None and dtype.is_integer()
+        same = dtype == polars_type(field) and field.kind not in ("uuid", "json", "list", "struct", "double")
+        return field.default is None and plan.treatments.get(field.name, "none") in FAITHFUL and (whole or same)
+
+    return any(u <= source.keys() and all(told_apart(c) for c in u) for u in plan.extract.unique)
 
 
 def load(plan: StreamPlan, target: Target, folder: Path, key: str | None) -> Loaded:

@@ -20,6 +20,7 @@ from dativo.config.partition import INGEST_DATE
 from dativo.config.privacy import Treatment
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import ConfigError, Problem, UnsupportedError
+from dativo.pipeline.history import added_fields, check_names
 from dativo.privacy.classify import PurposeName, treatments
 from dativo.privacy.tags import column_comment, table_properties
 from dativo.targets.protocol import TableShape
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from dativo.sources.protocol import Extract
 
 DUPLICATE = "__dativo_duplicate"
+# Treatments that leave different values different.
+FAITHFUL = ("none", "hash")
 _OPENS = re.compile(r"password|token|secret|key", re.IGNORECASE)
 
 
@@ -39,7 +42,8 @@ class StreamPlan:
     """What a run of one stream does.
 
     `accepted` has the table's columns (without the ingest date, which is added where it is wanted), `violations` one row
-    a broken rule. `treatments` are those of the purpose that the plan is for.
+    a broken rule. `treatments` are those of the purpose that the plan is for. `added` are further columns of the table,
+    which its write mode asks for.
     """
 
     job: ResolvedJob
@@ -49,6 +53,7 @@ class StreamPlan:
     treatments: dict[str, Treatment]
     columns: tuple[Field, ...]
     notes: list[str] = field(default_factory=list)
+    added: tuple[pl.Expr, ...] = ()
 
     def accepted(self, key: str | None = None) -> pl.LazyFrame:
         """The rows that are loaded, treated for the purpose."""
@@ -58,7 +63,7 @@ class StreamPlan:
         frame = self.enforced.frame
         if DUPLICATE in frame.collect_schema().names():
             good = good & ~pl.col(DUPLICATE)
-        return frame.filter(good).select(self.expressions(key))
+        return frame.filter(good).select(*self.expressions(key), *self.added)
 
     def expressions(self, key: str | None = None) -> list[pl.Expr]:
         """The table's columns over the enforced frame."""
@@ -99,8 +104,12 @@ def stream_columns(
 
 
 def table_shape(job: ResolvedJob, stream: StreamConfig, columns: tuple[Field, ...]) -> TableShape:
-    """The table that a stream wants, the ingest date included where it is partitioned by it."""
+    """The table that a stream wants: the ingest date where it is partitioned by it, and what its write mode adds, included.
+
+    Raises UnsupportedError where a column has the name of one that the write mode adds.
+    """
     names = [c.name for c in columns]
+    check_names(job, names)
     for position, part in enumerate(stream.partitioning):
         if part.column not in names and part.column != INGEST_DATE:
             raise ConfigError(
@@ -116,7 +125,7 @@ def table_shape(job: ResolvedJob, stream: StreamConfig, columns: tuple[Field, ..
     wants_date = any(p.column == INGEST_DATE for p in stream.partitioning)
     if wants_date and INGEST_DATE not in names:
         columns = (*columns, Field(name=INGEST_DATE, kind="date", description="day the rows were loaded, UTC"))
-    return TableShape(columns, stream.partitioning, table_properties(job, stream.asset))
+    return TableShape((*columns, *added_fields(job)), stream.partitioning, table_properties(job, stream.asset))
 
 
 def build(
@@ -166,6 +175,8 @@ def plan_hash(job: ResolvedJob, stream: StreamConfig, today: str) -> str:
         job.file.classification_overrides,
         today if by_date else "",
     ]
+    if job.target.detect_deletes not in (None, "none"):
+        parts.append(job.target.detect_deletes)
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:32]
 
 

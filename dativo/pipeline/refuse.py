@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dativo import connectors
-from dativo.config.resolve import ResolvedJob
+from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import ConfigError, DativoError, Problem, UnsupportedError
+from dativo.pipeline.history import check_names
+from dativo.pipeline.plan import FAITHFUL
 from dativo.privacy.classify import PurposeName, treatments
 
 # The purposes that every run serves: what it loads, and the examples of bad values that it shows.
@@ -55,8 +57,52 @@ def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:
     yield from connectors.unbuilt(job)
     if job.target.publish == "branch":
         yield from _without_branches(job)
+    if job.write_mode in ("upsert", "scd2"):
+        yield from _unmergeable(job)
     for field, message, hint in _unbuilt(job):
         yield UnsupportedError(message, field=field, mark=job.mark(field), hint=hint)
+
+
+def _unmergeable(job: ResolvedJob) -> Iterator[UnsupportedError]:
+    """Why rows of the job's tables cannot be told by their keys and replaced."""
+    mode, field = job.write_mode, "target.write_mode"
+    adapter = connectors.TARGETS.get(job.target_type)
+    if adapter is not None and not adapter.merges:
+        able = [name for name, a in connectors.TARGETS.items() if a.merges]
+        yield UnsupportedError(
+            f"the target '{job.target_type}' cannot replace single rows, which write_mode '{mode}' does",
+            hint=f"use append or replace, or one of the targets {', '.join(able)}",
+            field=field,
+            mark=job.mark(field),
+        )
+    for stream in job.streams:
+        try:
+            check_names(job, (f.name for f in stream.asset.fields))
+        except UnsupportedError as error:
+            yield error
+        yield from _untellable(job, stream)
+
+
+def _untellable(job: ResolvedJob, stream: StreamConfig) -> Iterator[UnsupportedError]:
+    """Columns that tell rows or their versions apart, and that privacy changes so that they do no more."""
+    asset = stream.asset
+    name = job.cursor_field(stream.relations[0] if stream.relations else None)
+    cursors = [f.name for f in asset.fields if name in (f.source_name, f.name)]
+    try:
+        chosen = treatments(asset, stream.privacy, "warehouse", job.file.classification_overrides)
+    except ConfigError:
+        return  # told where treatments are looked at
+    for column in (*asset.key, *cursors):
+        key = column in asset.key
+        if chosen.get(column, "none") not in (FAITHFUL if key else ("none",)):
+            what = "key" if key else "cursor"
+            yield UnsupportedError(
+                f"write_mode '{job.write_mode}' needs the values of the {what} '{column}' in the table, and privacy changes "
+                f"them ({chosen[column]})",
+                hint=f"set privacy.warehouse.columns.{column} to {'hash or none' if key else 'none'}, or use append",
+                field="target.write_mode",
+                mark=job.mark("target.write_mode"),
+            )
 
 
 def _without_branches(job: ResolvedJob) -> Iterator[UnsupportedError]:
@@ -76,13 +122,6 @@ def _missing(name: str) -> Problem:
 
 def _unbuilt(job: ResolvedJob) -> Iterator[tuple[str, str, str]]:
     target = job.target
-    if job.write_mode in ("upsert", "scd2"):
-        yield (
-            "target.write_mode", f"write_mode '{job.write_mode}' is not built yet",
-            "use append (new rows and new versions of rows are added) or replace",
-        )  # fmt: skip
-    if target.detect_deletes not in (None, "none"):
-        yield "target.detect_deletes", "detect_deletes is not built yet", "leave it out, or set it to none"
     if target.markdown_kv_storage is not None:
         yield (
             "target.markdown_kv_storage", "storing Markdown-KV in the target is not built yet",

@@ -127,7 +127,7 @@ class _Run:
         try:
             self.run(names, publication)
         except BaseException:
-            self.lock.release()
+            self.close()
             raise
         publication.join(self)
         return self.receipt([receipt for receipt, _ in self.done])
@@ -138,7 +138,14 @@ class _Run:
             self.done = [(self.settled(receipt, step, outcome), step) for receipt, step in self.done]
             return self.ended()
         finally:
-            self.lock.release()
+            self.close()
+
+    def close(self) -> None:
+        """Lets go what the run holds."""
+        for _, step in self.done:
+            if step is not None:
+                step.close()
+        self.lock.release()
 
     def run(self, names: Sequence[str] | None, publication: Publication | None) -> None:
         refuse_unbuilt(self.job)

@@ -11,10 +11,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
-from dativo.config.resolve import ResolvedJob
+from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import TargetError
+from dativo.staging.identity import SCHEME
+from dativo.staging.index import KeyIndex
 from dativo.state.process import identity
+from dativo.state.store import state_root
 
 TOKEN_LENGTH = 36
 
@@ -22,6 +26,13 @@ TOKEN_LENGTH = 36
 def staging_root(job: ResolvedJob) -> Path:
     """The folder of all runs' staging folders."""
     return Path(job.root) / ".local" / "staging"
+
+
+def key_index(job: ResolvedJob, stream: StreamConfig, holds: str) -> KeyIndex:
+    """What is kept of the keys of a stream's table: beside the state, `.local/keys/{tenant}/{job}/{stream}`."""
+    root = state_root(job)
+    keys = root / ".keys" if os.environ.get("STATE_DIR") else root.with_name("keys")
+    return KeyIndex(keys / job.tenant_id / job.name / quote(stream.name, safe=""), f"{SCHEME}: {holds}")
 
 
 @contextmanager

@@ -136,6 +136,8 @@ class Reset(msgspec.Struct, frozen=True, kw_only=True):
 
 _NEXT = {
     "append": "reads everything again; rows that are in the table are recognised and not loaded again",
+    "upsert": "reads everything again; rows that the table has as they are stay untouched",
+    "scd2": "reads everything again; versions that the table has as they are stay untouched",
     "replace": "reads everything again and replaces rows as every run of the job does",
 }
 

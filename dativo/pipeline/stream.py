@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,20 +14,30 @@ import msgspec
 
 from dativo import connectors
 from dativo.config.resolve import ResolvedJob, StreamConfig
-from dativo.errors import CommitUnknown, ContractError, DativoError, Interrupted, TargetError, listed
+from dativo.errors import (
+    CommitUnknown,
+    ContractError,
+    DativoError,
+    Interrupted,
+    TargetError,
+    UnsupportedError,
+    listed,
+)
 from dativo.observe.listener import Listener
 from dativo.pipeline import gates
 from dativo.pipeline.background import NOTHING, in_background
+from dativo.pipeline.history import cursor_column, first_values
 from dativo.pipeline.plan import StreamPlan, build, plan_hash, privacy_key, table_shape
 from dativo.pipeline.publish import Publication, Ready
 from dativo.pipeline.resume import resume_point
-from dativo.pipeline.staging import staging_folder, staging_root
+from dativo.pipeline.staging import key_index, staging_folder, staging_root
 from dativo.receipt import StreamReceipt
-from dativo.sources.protocol import Extract, Meter, Source
+from dativo.sources.protocol import Extract, KeyLister, Meter, Source
 from dativo.state.cursor import Cursor
-from dativo.targets.protocol import APPEND, REPLACE, Committed, Opened, Target, UnseenTarget
+from dativo.targets.protocol import APPEND, REPLACE, Committed, Opened, Revision, Target, UnseenTarget
 
 if TYPE_CHECKING:
+    from dativo.pipeline.keys import Compared, Comparing
     from dativo.pipeline.passes import Loaded
 
 T = TypeVar("T")
@@ -72,6 +82,9 @@ class StreamRun:
         self.cursor: Cursor | None = None
         self.undecided = False
         self.ready: Ready | None = None
+        self.compared: Compared | None = None
+        self.partial = False
+        self.stays = ExitStack()
         self.receipt = StreamReceipt(
             stream=stream.name,
             table=f"{stream.namespace}.{stream.table}",
@@ -110,6 +123,7 @@ class StreamRun:
 
     def _steps(self) -> StreamReceipt:
         target = self.target = self._target()
+        self._check_listing()
         extract, opened, plan = self._prepared(target)
         self._note(files_read=len(extract.files), files_skipped=extract.skipped)
         self._note(warnings=(*self.order.notes, *extract.notes))
@@ -118,12 +132,16 @@ class StreamRun:
             return self.receipt
         self._note(warnings=(*self.order.notes, *plan.notes, *opened.changes))
         self._check_shared(opened)
-        with (
-            staging_folder(staging_root(self.job), f"{self.order.token}-{self.stream.name}") as folder,
-            self._kept(plan) as plan,
-        ):
-            found, cursor = self._loaded(target, extract, opened, plan, folder)
-            return self._judged(target, cursor, found, plan)
+        with ExitStack() as stack:
+            name = f"{self.order.token}-{self.stream.name}"
+            folder = stack.enter_context(staging_folder(staging_root(self.job), name))
+            with self._kept(plan) as plan:
+                found, cursor = self._loaded(target, extract, opened, plan, folder)
+                receipt = self._judged(target, cursor, found, plan)
+            if self.ready is not None:
+                # What becomes of the table's rows stands there, and is read again when the branch is renewed.
+                self.stays = stack.pop_all()
+            return receipt
 
     @contextmanager
     def _kept(self, plan: StreamPlan) -> Iterator[StreamPlan]:
@@ -154,6 +172,23 @@ class StreamRun:
             raise
         spool.remove()
 
+    def close(self) -> None:
+        """Lets go what a stream on a branch keeps until its publication has ended."""
+        self.stays.close()
+
+    def _check_listing(self) -> None:
+        """Raises UnsupportedError where deletes are to be noticed and the source can never tell them."""
+        job = self.job
+        wanted = job.target.detect_deletes in ("soft", "hard")
+        if wanted and job.incremental is not None and not isinstance(self.source, KeyLister):
+            raise UnsupportedError(
+                f"detect_deletes needs all keys of the source, and an incremental load of {job.source_type} "
+                "does not have them",
+                hint="leave source.incremental out, so that each run reads everything, or set target.detect_deletes: none",
+                field="target.detect_deletes",
+                mark=job.mark("target.detect_deletes"),
+            )
+
     def _target(self) -> Target:
         order, publication = self.order, self.order.publication
         if publication is None:
@@ -172,8 +207,12 @@ class StreamRun:
         opened = target.open(table_shape(self.job, self.stream, looked.columns))
         since = self._since(opened)
         if since is not None:
+            self.partial = self.job.incremental is not None
             extract = self._read(since)
-            plan = None if extract.unchanged else build(self.job, self.stream, extract, "warehouse")
+            # Rows may have left a source in which nothing is new.
+            needed = not extract.unchanged or (self.partial and self.job.target.detect_deletes in ("soft", "hard"))
+            plan = build(self.job, self.stream, extract, "warehouse") if needed else None
+        self.partial = self.partial or bool(self.job.window)
         self.order.listener.event(
             "extraction_started",
             stream=self.stream.name,
@@ -216,18 +255,15 @@ class StreamRun:
         from dativo.pipeline import passes
 
         key = privacy_key(self.job, plan.treatments)
-        mode = self.receipt.write_mode
-        final = plan
-        if passes.needs_keys(plan, mode, has_rows=opened.exists and mode == "append"):
-            from dativo.pipeline import keys
+        how = self._comparing(target, opened, folder, key)
+        final = replace(plan, added=first_values(plan, self.order.started))
+        if passes.needs_keys(plan, how.mode, has_rows=how.table):
+            from dativo.pipeline import keys, merging
 
-            comparing = keys.Comparing(
-                write_mode=mode,
-                cursor_field=self.job.incremental.cursor_field if self.job.incremental else None,
-                memory_limit=self.job.budget.memory_limit,
-                threads=self.job.budget.threads,
-            )
-            final = self._phase("comparing keys", lambda: keys.compare_keys(plan, target, folder, key, comparing))
+            compare = merging.merge if how.mode in ("upsert", "scd2") else keys.compare_keys
+            wanted = replace(how, cursor=cursor_column(plan))
+            self.compared = self._phase("comparing keys", lambda: compare(final, target, wanted))
+            final = self.compared.plan
             self.meter.bytes = self.meter.rows = 0
         found = self._phase("loading", lambda: passes.load(final, target, folder, key))
         self._account(found)
@@ -235,6 +271,52 @@ class StreamRun:
         late = (note for note in extract.notes if note not in self.receipt.warnings)
         self._note(warnings=(*self.receipt.warnings, *late))
         return found, extract.cursor() if self.order.limit is None else self._same_cursor(opened)
+
+    def _comparing(self, target: Target, opened: Opened, folder: Path, key: str | None) -> Comparing:
+        from dativo.pipeline.keys import Comparing
+
+        job, refresh = self.job, self.order.full_refresh
+        merges = job.write_mode in ("upsert", "scd2")
+        mode = job.write_mode if merges or not refresh else "replace"
+        table = not refresh and mode != "replace" and opened.exists and self._has_rows(target)
+        deletes = table and self._looks_for_deletes(opened)
+        lister = self.source if deletes and self.partial and isinstance(self.source, KeyLister) else None
+        return Comparing(
+            mode=mode,
+            cursor=None,
+            started=self.order.started,
+            folder=folder,
+            key=key,
+            table=table,
+            version=opened.version,
+            index=partial(key_index, job, self.stream),
+            deletes=deletes,
+            listing=(lambda names: lister.keys(self.stream, names, meter=self.meter)) if lister is not None else None,
+            memory_limit=job.budget.memory_limit,
+            threads=job.budget.threads,
+        )
+
+    def _has_rows(self, target: Target) -> bool:
+        return target.existing(self.stream.asset.fields[:1]) is not None
+
+    def _looks_for_deletes(self, opened: Opened) -> bool:
+        """Whether keys that the table has and the source has not are deletes in this run.
+
+        TargetError where another job's rows would be taken for deleted, UnsupportedError where the source cannot tell.
+        """
+        job = self.job
+        wanted = job.target.detect_deletes in ("soft", "hard")
+        if self.order.limit is not None or not (wanted or (job.write_mode == "scd2" and not self.partial)):
+            return False
+        if opened.shared:
+            raise TargetError(
+                f"the table {opened.name} is also loaded by {listed(opened.shared)}, and this job would take their rows "
+                "for rows that left its source",
+                hint="load into a table of its own" + (", or set target.detect_deletes: none" if wanted else ""),
+                field="target.detect_deletes" if wanted else "target.write_mode",
+                mark=job.mark("target"),
+            )
+        return True
 
     def _same_cursor(self, opened: Opened) -> Cursor:
         """Where a run that read only some rows leaves the stream: where it was, and never where nothing is left to read."""
@@ -276,6 +358,9 @@ class StreamRun:
             files=len(found.written.files),
             bytes=found.written.bytes,
         )
+        if self.compared is not None:
+            self._note(updated=self.compared.updated, deleted=self.compared.deleted)
+            self._note(warnings=(*self.receipt.warnings, *self.compared.notes))
 
     def _judged(self, target: Target, cursor: Cursor, found: Loaded, plan: StreamPlan) -> StreamReceipt:
         """Commits what the mode allows; the violations are kept whatever happens."""
@@ -298,10 +383,12 @@ class StreamRun:
 
     def _committed(self, target: Target, cursor: Cursor, found: Loaded, plan: StreamPlan) -> StreamReceipt:
         receipt = msgspec.structs.replace(self.receipt, status="loaded")
-        revision = REPLACE if self.receipt.write_mode == "replace" else APPEND
+        revision = self._revision()
 
         def commit() -> Committed:
-            return target.commit(found.written, cursor, self._plan_hash(), receipt, revision)
+            landed = target.commit(found.written, cursor, self._plan_hash(), receipt, revision)
+            self._remember(landed.version)
+            return landed
 
         if self.unseen is not None:
             landed = self._phase("committing", commit)
@@ -316,6 +403,21 @@ class StreamRun:
         self.receipt = msgspec.structs.replace(receipt, snapshot_id=landed.snapshot_id)
         self.order.listener.event("commit_success", stream=self.stream.name, snapshot_id=landed.snapshot_id)
         return self.receipt
+
+    def _revision(self) -> Revision:
+        """What the commit does to the rows that are in the table."""
+        if self.receipt.write_mode == "replace":
+            # A table with one row a key has all of them replaced, whatever day they were loaded on.
+            return replace(REPLACE, whole=self.job.write_mode in ("upsert", "scd2"))
+        return self.compared.revision if self.compared is not None else APPEND
+
+    def _remember(self, version: str | None) -> None:
+        """Tells the key index what was committed. It is only a cache: what goes wrong with it is no failure of the run."""
+        if self.compared is not None:
+            try:
+                self.compared.remember(version)
+            except DativoError as error:
+                self.order.listener.event("state_warning", error=error.message)
 
     def _refusal(self) -> ContractError | None:
         """Why the mode does not let this run commit, or None."""

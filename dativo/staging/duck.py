@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ from dativo.errors import TargetError
 DEFAULT_MEMORY = "512MB"
 
 
-def connect(folder: Path, *, memory_limit: str | None = None, threads: int | None = None) -> Any:
-    """A connection in memory that may touch `folder` only and spills into it beyond its memory limit.
+def connect(
+    folder: Path, *, memory_limit: str | None = None, threads: int | None = None, also: Sequence[Path] = ()
+) -> Any:
+    """A connection in memory that may touch `folder` only, and those in `also`; it spills into `folder`.
 
     Its defaults are open, so extensions, other paths and further settings are locked before the first query.
     """
@@ -30,10 +34,27 @@ def connect(folder: Path, *, memory_limit: str | None = None, threads: int | Non
             **({"threads": threads} if threads else {}),
         },
     )
-    con.execute("SET allowed_directories = [?]", [str(folder)])
+    con.execute("SET allowed_directories = ?", [[str(f) for f in (folder, *also)]])
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")
     return con
+
+
+@contextmanager
+def connected(
+    folder: Path, *, memory_limit: str | None = None, threads: int | None = None, also: Sequence[Path] = ()
+) -> Iterator[Any]:
+    """`connect`, closed at the end; DuckDB's errors come out of it in dativo's words."""
+    try:
+        with connect(folder, memory_limit=memory_limit, threads=threads, also=also) as con:
+            yield con
+    except duckdb.Error as error:
+        raise translated(error) from None
+
+
+def parquet(*paths: Path) -> str:
+    """Parquet files as DuckDB reads them, all of which have the same columns."""
+    return "read_parquet([" + ", ".join("'" + str(p).replace("'", "''") + "'" for p in paths) + "])"
 
 
 def translated(error: Exception) -> TargetError:

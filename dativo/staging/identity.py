@@ -17,13 +17,18 @@ from dativo.contract.written import json_text
 LOW = "__dativo_h1"
 HIGH = "__dativo_h2"
 _SECOND_SEED = 0x9E3779B9
+# Another number wherever equal values get another hash: what was kept by the earlier one means nothing any more.
+SCHEME = 1
 
 
-def identity(fields: Sequence[Field]) -> list[pl.Expr]:
-    """The hash columns LOW and HIGH (UInt64) of the fields' values; the columns are taken by the fields' names."""
+def identity(fields: Sequence[Field], names: tuple[str, str] = (LOW, HIGH)) -> list[pl.Expr]:
+    """Two hash columns (UInt64) of the fields' values, LOW and HIGH unless they are called otherwise.
+
+    The fields' columns are taken by their names.
+    """
     parts = [pl.concat_str(pl.lit(f"\x1e{f.name}\x1f"), value_text(f, pl.col(f.name))) for f in fields]
     text = pl.concat_str(parts, ignore_nulls=True).alias("text")
-    return [hashed.alias(name) for hashed, name in zip(hashes(text), (LOW, HIGH), strict=True)]
+    return [hashed.alias(name) for hashed, name in zip(hashes(text), names, strict=True)]
 
 
 def hashes(text: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
