@@ -1,0 +1,211 @@
+"""A relation as the server has it when a reading begins: its columns, key, and the statements that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import polars as pl
+
+from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
+from dativo.contract.columns import match_columns
+from dativo.errors import SourceError
+from dativo.sources.database.columns import check_cursor, chosen
+from dativo.sources.database.names import shown
+from dativo.sources.database.window import Bounds
+from dativo.sources.mysql.ahead import ahead
+from dativo.sources.mysql.decode import decoded
+from dativo.sources.mysql.session import Session
+from dativo.sources.mysql.sql import Condition, Select, names, quoted, relation_source
+from dativo.sources.mysql.types import Column, column_of
+from dativo.sources.mysql.values import Order, bad_value, lower_bound, order_of, parameter, upper_bound
+from dativo.sources.mysql.wire import Block, WireColumn
+from dativo.sources.protocol import FAULT, Meter
+
+_TRANSACTIONAL = ("InnoDB", "ndbcluster", "ROCKSDB", "TokuDB")
+
+
+@dataclass(slots=True, frozen=True)
+class Index:
+    """A unique index over whole columns; `primary` tells whether rows lie in its order."""
+
+    columns: tuple[str, ...]
+    primary: bool
+    nullable: bool
+
+
+@dataclass(slots=True, frozen=True)
+class Described:
+    """What is read of a relation: `wire` has all of its columns, `columns` those that are read, `select` the rows."""
+
+    relation: Relation
+    wire: dict[str, WireColumn]
+    columns: tuple[Column, ...]
+    select: Select
+    bounds: Bounds | None
+    indexes: tuple[Index, ...] = ()
+    engine: str | None = None
+
+    @property
+    def name(self) -> str:
+        return shown(self.relation)
+
+    @property
+    def dtypes(self) -> dict[str, pl.DataType]:
+        return {c.name: c.dtype for c in self.columns}
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns in whose order the rows lie, where the relation is a table that has them."""
+        return next((i.columns for i in self.indexes if i.primary), ())
+
+    @property
+    def has_snapshots(self) -> bool:
+        return self.engine is None or self.engine in _TRANSACTIONAL
+
+    def cursor_order(self) -> Order | None:
+        return order_of(self.wire[self.bounds.column]) if self.bounds is not None else None
+
+
+def describe(
+    job: ResolvedJob, stream: StreamConfig, relation: Relation, session: Session, bounds: Bounds | None
+) -> Described:
+    """Asks the server for a relation. Raises SourceError for what it does not have, and for a cursor that is none."""
+    source = relation_source(job, relation, None)
+    if relation.sql is None and not relation.schema and not session.connection.get("database"):
+        where = session.connection.origin("database")
+        hint = f"write `database.table`, or set source.connection.database: {where}"
+        raise SourceError(
+            f"in which database is the table '{relation.table}'?", hint=hint, mark=job.mark(relation.field)
+        )
+    try:
+        found = session.columns(Select(source).sql("*")[0], f"looking at {shown(relation)}")
+    except SourceError as error:
+        error.mark, error.field = job.mark(relation.field), relation.field
+        raise
+    wire = {c.name: c for c in found}
+    check_cursor(job, relation, list(wire))
+    matched = match_columns(stream.asset, list(wire))
+    wanted = {matched[f.name]: f.kind for f in stream.asset.fields}
+    columns = tuple(column_of(wire[n], wanted.get(n)) for n in chosen(job, stream, relation, list(wire)))
+    conditions = [Condition(relation.where)] if relation.where else []
+    if bounds is not None:
+        conditions += _window(job, relation, bounds, wire[bounds.column])
+    indexes, engine = _catalog(session, relation) if relation.table is not None else ((), None)
+    return Described(relation, wire, columns, Select(source, tuple(conditions)), bounds, indexes, engine)
+
+
+def _window(job: ResolvedJob, relation: Relation, bounds: Bounds, wire: WireColumn) -> Iterator[Condition]:
+    column, place, order = quoted(bounds.column), parameter(wire), order_of(wire)
+    if order is None:
+        own = f"{relation.field}.cursor_field"
+        field = own if own in job.marks else "source.incremental.cursor_field"
+        raise SourceError(
+            f"{shown(relation)} cannot be loaded by '{bounds.column}': its values cannot be told apart exactly by text",
+            hint="choose an integer, decimal, date, time or text column, or leave `incremental` out",
+            mark=job.mark(field),
+            field=field,
+        )
+    if bounds.lower is not None:
+        what = "--since" if bounds.since else "the saved cursor"
+        try:
+            least = lower_bound(order, bounds.lower, bounds.lookback_days)
+        except ValueError:
+            raise bad_value(what, bounds.lower, wire) from None
+        nulls = f" OR {column} IS NULL" if bounds.nulls else ""
+        yield Condition(f"{column} >= {place}{nulls}", (least,))
+    if bounds.upper is not None:
+        try:
+            most = upper_bound(order, bounds.upper)
+        except ValueError:
+            raise bad_value("--until", bounds.upper, wire) from None
+        yield Condition(f"{column} < {place}", (most,))
+
+
+def _catalog(session: Session, relation: Relation) -> tuple[tuple[Index, ...], str | None]:
+    """The unique indexes of a table, that of its primary key first, and its engine; neither of a view."""
+    place = (relation.schema or session.connection.get("database"), relation.table)
+    rows = session.rows(
+        "SELECT index_name, column_name, nullable, sub_part FROM information_schema.statistics "
+        "WHERE table_schema = %s AND table_name = %s AND non_unique = 0 ORDER BY index_name = 'PRIMARY' DESC, index_name, "
+        "seq_in_index",
+        place,
+    )
+    found: dict[str, list[tuple[str | None, bool, bool]]] = {}
+    for index, column, nullable, part in rows:
+        found.setdefault(index, []).append((column, nullable == "YES", part is not None))
+    whole = {n: parts for n, parts in found.items() if not any(column is None or part for column, _, part in parts)}
+    indexes = tuple(
+        Index(tuple(str(c) for c, _, _ in parts), name == "PRIMARY", any(null for _, null, _ in parts))
+        for name, parts in whole.items()
+    )
+    sql = "SELECT engine FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
+    engines = session.rows(sql, place)
+    return indexes, engines[0][0] if engines else None
+
+
+def read_rows(
+    session: Session,
+    described: Described,
+    asked: Sequence[str],
+    limit: int | None,
+    meter: Meter,
+    *,
+    more: Sequence[Condition] = (),
+    batch_size: int | None = None,
+) -> Generator[pl.DataFrame, None, None]:
+    """The rows in batches: columns asked for, and FAULT. In the order of the key where there is one.
+
+    Without a key the statement is the same whatever is asked for, so that the server gives the rows in the same order.
+    """
+    key = described.key
+    columns = [c for c in described.columns if c.name in asked] if key else list(described.columns)
+    # A statement needs a column, and rows are counted where none is asked for.
+    what = names([c.name for c in columns]) if columns else "1"
+    tail = f"ORDER BY {names(key)}" if key else ""
+    if limit is not None:
+        tail += f" LIMIT {limit}"
+    sql, values = described.select.where(*more).sql(what, tail.strip())
+
+    def check(found: Sequence[WireColumn]) -> None:
+        for column, now in zip(columns, found, strict=bool(columns)):
+            if now != described.wire[column.name] and not _alike(now, described.wire[column.name]):
+                raise SourceError(
+                    f"the column '{column.name}' of {described.name} is not what it was when the reading began",
+                    hint="run again: the table was altered",
+                )
+
+    blocks: Generator[Block, None, None] = session.stream(sql, values, f"reading {described.name}", check)
+    with closing(ahead(blocks, meter.stop, session.close)) as fetched:
+        for block in fetched:
+            frame = _frame(block, columns, asked)
+            yield from frame.iter_slices(batch_size) if batch_size is not None else (frame,)
+
+
+def _alike(a: WireColumn, b: WireColumn) -> bool:
+    """Whether two columns are read in the same way; lengths differ with what a server tells before and after it runs."""
+    return (a.type, a.flags & 32, a.charset, a.decimals) == (b.type, b.flags & 32, b.charset, b.decimals)
+
+
+def _frame(block: Block, columns: Sequence[Column], asked: Sequence[str]) -> pl.DataFrame:
+    if not columns:
+        return pl.DataFrame({FAULT: pl.Series([None], dtype=pl.String).new_from_index(0, len(block.rows))})
+    found = decoded(block, columns)
+    data = [found.columns[n] for n in asked if n in found.columns]
+    if not found.faults:
+        none = pl.Series(FAULT, [None], dtype=pl.String).new_from_index(0, len(block.rows))
+        return pl.DataFrame([*data, none])
+    faults: list[str | None] = [None] * len(block.rows)
+    for row, fault in found.faults.items():
+        faults[row] = fault
+    return pl.DataFrame([*data, pl.Series(FAULT, faults, dtype=pl.String)])
+
+
+def greatest(session: Session, described: Described) -> str | None:
+    """The greatest value of the cursor among the rows that are read, as the server writes it; None without one."""
+    assert described.bounds is not None
+    column = quoted(described.bounds.column)
+    sql, values = described.select.sql(f"CAST(MAX({column}) AS CHAR)")
+    [[found]] = session.asked(sql, values, f"asking for the greatest {described.bounds.column}")
+    return found

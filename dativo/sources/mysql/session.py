@@ -1,0 +1,190 @@
+"""A connection to the server: opened as the settings say, in one read-only snapshot, one result at a time."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+import pymysql
+
+from dativo.config.connection import Connection
+from dativo.errors import SourceError
+from dativo.sources.mysql.decode import decoded
+from dativo.sources.mysql.failure import code_of, tls_error, translated
+from dativo.sources.mysql.types import Column, column_of
+from dativo.sources.mysql.wire import Block, Statement, WireColumn, hang_up
+
+CONNECT_SECONDS = 10.0
+# Longer than a server needs until it sends the first row of a sorted table.
+SILENT_SECONDS = 3600
+_WAIT = 28800
+_UNKNOWN_VARIABLE = 1193
+
+
+def connect(connection: Connection, timeout: float | None) -> pymysql.Connection[Any]:
+    """A connection in UTC with text in utf8mb4; errors of PyMySQL are raised as they are."""
+    mode = (connection.get("ssl_mode") or "preferred").lower().replace("-", "_")
+    opened: pymysql.Connection[Any] = pymysql.connect(
+        host=connection.get("host") or "localhost",
+        port=int(connection.get("port") or 3306),
+        user=connection.get("user"),
+        # PyMySQL would write it in Latin-1.
+        password=(connection.get("password") or "").encode(),
+        database=connection.get("database"),
+        charset="utf8mb4",
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=SILENT_SECONDS,
+        write_timeout=60,
+        autocommit=True,
+        program_name="dativo",
+        **_tls(connection, mode),
+    )
+    with opened.cursor() as cursor:
+        # A pause between two batches must not end the connection.
+        cursor.execute(f"SET time_zone = '+00:00', net_write_timeout = {SILENT_SECONDS}, wait_timeout = {_WAIT}")
+        if timeout is not None:
+            _limit(cursor, timeout)
+    return opened
+
+
+def _limit(cursor: Any, seconds: float) -> None:
+    """The time that a statement may take: MariaDB's variable, else MySQL's, which counts milliseconds."""
+    try:
+        cursor.execute(f"SET max_statement_time = {seconds:f}")
+    except pymysql.MySQLError as error:
+        if code_of(error) != _UNKNOWN_VARIABLE:
+            raise
+        cursor.execute(f"SET max_execution_time = {max(1, round(seconds * 1000))}")
+
+
+def _tls(connection: Connection, mode: str) -> dict[str, Any]:
+    """PyMySQL's arguments for a mode; `preferred` is what it does by itself."""
+    if mode == "disabled":
+        return {"ssl_disabled": True}
+    ca, certificate, key = (connection.get(n) for n in ("ssl_ca", "ssl_cert", "ssl_key"))
+    if mode == "preferred" and not (ca or certificate or key):
+        return {}
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        # Certificates that MySQL makes for itself do not pass the strict check.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context.check_hostname = mode == "verify_identity"
+        verified = mode in ("verify_ca", "verify_identity") or (mode in ("required", "preferred") and ca is not None)
+        context.verify_mode = ssl.CERT_REQUIRED if verified else ssl.CERT_NONE
+        if certificate or key:
+            context.load_cert_chain(certificate or key or "", key)
+    except (ssl.SSLError, OSError) as error:
+        raise tls_error(error, connection) from None
+    return {"ssl": context}
+
+
+class Session:
+    """One connection and its snapshot. `server` is the version that the server tells."""
+
+    def __init__(self, connection: Connection, timeout: float | None = None, *, snapshot: bool = True) -> None:
+        self.connection = connection
+        self.timeout = timeout
+        self._busy = threading.Lock()
+        with translated(connection, "connecting"):
+            self._link = connect(connection, timeout)
+            self.server = str(self._link.get_server_info())
+            if snapshot:
+                self.begin()
+
+    def begin(self) -> None:
+        """Begins the snapshot: what is committed later is not seen."""
+        with translated(self.connection, "beginning a snapshot"), self._link.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+
+    def rows(
+        self, sql: str, parameters: Sequence[str | None] = (), what: str = "asking the server"
+    ) -> list[tuple[Any, ...]]:
+        """The rows of a small result, as PyMySQL gives them."""
+        with self.alone(), translated(self.connection, what), self._link.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            return list(cursor.fetchall())
+
+    def asked(self, sql: str, parameters: Sequence[str], what: str) -> list[list[str | None]]:
+        """The rows of a small result of a prepared statement, each value as text."""
+        found: list[list[str | None]] = []
+        columns: list[Column] = []
+
+        def check(wire: Sequence[WireColumn]) -> None:
+            columns.extend(column_of(replace(w, name=str(i)), "string") for i, w in enumerate(wire))
+
+        for block in self.stream(sql, parameters, what, check):
+            values = decoded(block, columns).columns.values()
+            found += [list(row) for row in zip(*(v.cast(pl.String) for v in values), strict=True)]
+        return found
+
+    def columns(self, sql: str, what: str) -> list[WireColumn]:
+        """The columns of a statement, which is not run."""
+        with self.alone(), translated(self.connection, what):
+            statement = Statement(self._link, sql)
+            statement.close()
+            return statement.columns
+
+    def alone(self) -> _Alone:
+        """While a result is taken from the connection nothing else can be asked on it."""
+        return _Alone(self._busy)
+
+    def stream(
+        self, sql: str, parameters: Sequence[str | None], what: str, check: Callable[[Sequence[WireColumn]], None]
+    ) -> Generator[Block, None, None]:
+        """The rows of a large result in blocks. `check` sees the columns that they really have before the first.
+
+        Where it is closed before its end, the server is told to end the statement.
+        """
+        with self.alone(), translated(self.connection, what):
+            statement = Statement(self._link, sql)
+            found = statement.execute(parameters)
+            blocks = statement.blocks()
+            try:
+                check(found)
+                yield from blocks
+            except (GeneratorExit, SourceError):
+                self._end_statement(statement)
+                raise
+            statement.close()
+
+    def _end_statement(self, statement: Statement) -> None:
+        """Ends a statement whose rows nobody wants, so that the snapshot can be asked again; closes it where that fails."""
+        with suppress(pymysql.MySQLError, OSError, SourceError):
+            other = connect(self.connection, None)
+            try:
+                other.query(f"KILL QUERY {self._link.thread_id()}")
+            finally:
+                other.close()
+            with suppress(pymysql.OperationalError):
+                for _ in statement.blocks():
+                    pass
+            statement.close()
+            return
+        self.close()
+
+    def close(self) -> None:
+        """Ends the snapshot and the connection, whatever is being read from it."""
+        with suppress(pymysql.MySQLError, OSError):
+            hang_up(self._link)
+
+
+class _Alone:
+    """Holds a connection; SourceError where it is held already."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.lock = lock
+
+    def __enter__(self) -> None:
+        if not self.lock.acquire(blocking=False):
+            raise SourceError(
+                "the connection is asked for two results at once", hint="run with --debug for the details"
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()

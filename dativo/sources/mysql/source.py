@@ -1,0 +1,153 @@
+"""The source `mysql`: tables, views and queries of MySQL and MariaDB, in one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from dativo.config.resolved import ResolvedJob, StreamConfig
+from dativo.contract.text import TextRules
+from dativo.errors import SourceError
+from dativo.sources.database.cursor import advanced, entry, entry_key
+from dativo.sources.database.frame import Part, lazy, shared_schema
+from dativo.sources.database.window import bounds
+from dativo.sources.database_options import database_options
+from dativo.sources.mysql.relation import Described, describe, greatest, read_rows
+from dativo.sources.mysql.session import Session
+from dativo.sources.mysql.values import Order, is_value, later
+from dativo.sources.protocol import Extract, Meter, SourceColumn
+from dativo.state.cursor import Cursor
+
+
+class MysqlSource:
+    """Reads the streams of a job."""
+
+    def __init__(self, job: ResolvedJob) -> None:
+        self.job = job
+        self.options = database_options(job)
+        self.connection = job.connections["source"]
+
+    def streams(self) -> Sequence[str]:
+        return [s.name for s in self.job.streams]
+
+    def read(
+        self,
+        stream: StreamConfig,
+        since: Cursor | None,
+        *,
+        meter: Meter,
+        limit: int | None = None,
+        full: bool = False,
+    ) -> Extract:
+        """The stream's rows, in one snapshot that ends with `close`."""
+        session = Session(self.connection, self.options.statement_timeout)
+        try:
+            return self._extract(session, stream, since, meter, limit, full=full)
+        except BaseException:
+            session.close()
+            raise
+
+    def _extract(
+        self,
+        session: Session,
+        stream: StreamConfig,
+        since: Cursor | None,
+        meter: Meter,
+        limit: int | None,
+        *,
+        full: bool,
+    ) -> Extract:
+        found = [
+            describe(self.job, stream, r, session, bounds(self.job, r, since, full=full)) for r in stream.relations
+        ]
+        schema = shared_schema(stream, [d.name for d in found], [d.dtypes for d in found])
+        parts = [Part(i, d.dtypes, partial(self._batches, session, d, meter)) for i, d in enumerate(found)]
+        holders = [set(d.dtypes) for d in found]
+        return Extract(
+            frame=lazy(parts, schema, meter, limit),
+            encoding="typed",
+            columns=tuple(
+                SourceColumn(n, sum(n in h for h in holders)) for n in dict.fromkeys(n for d in found for n in d.dtypes)
+            ),
+            files=tuple(d.name for d in found),
+            rules=TextRules(),
+            cursor=partial(self._cursor, session, found, since),
+            notes=self._notes(found),
+            unique=_unique(found),
+            close=session.close,
+        )
+
+    def _batches(
+        self, session: Session, described: Described, meter: Meter, asked: Sequence[str], limit: int | None
+    ) -> Any:
+        return read_rows(session, described, asked, limit, meter, batch_size=self.options.batch_size)
+
+    def _cursor(self, session: Session, found: Sequence[Described], since: Cursor | None) -> Cursor:
+        entries = dict(since.entries) if since is not None else {}
+        for described in found:
+            bounds, order = described.bounds, described.cursor_order()
+            if bounds is None or order is None:
+                continue
+            value = greatest(session, described)
+            if value is not None and not is_value(order, value):
+                value = None
+            reached = advanced(bounds, value, partial(self._later, session, order))
+            if reached is not None:
+                entries[entry_key(described.relation.object, bounds.column)] = entry(reached)
+        return Cursor(entries=entries)
+
+    def _later(self, session: Session, order: Order, a: str, b: str) -> bool:
+        if order == Order.TEXT:
+            [[found]] = session.asked("SELECT ? > ?", [a, b], "comparing values of the cursor")
+            return bool(found)
+        return later(order, a, b)
+
+    def _notes(self, found: Sequence[Described]) -> list[str]:
+        notes = []
+        for described in found:
+            if not described.has_snapshots:
+                notes.append(
+                    f"{described.name} ({described.engine}) knows no snapshots: rows that are written while it is read may "
+                    "be there or not"
+                )
+        charset = self.connection.get("charset") or "utf8mb4"
+        if not charset.lower().startswith("utf8"):
+            notes.append(
+                f"charset '{charset}' changes nothing: text is read in utf8mb4, which has all of its characters"
+            )
+        return notes
+
+    def check(self, stream: StreamConfig) -> list[dict[str, Any]]:
+        """Whether the server answers, and each relation can be read."""
+        try:
+            session = Session(self.connection, self.options.statement_timeout)
+        except SourceError as error:
+            return [{"name": "connection", "ok": False, "message": error.message, "hint": error.hint}]
+        place = f"{self.connection.get('host')}:{self.connection.get('port')}"
+        found = [{"name": "connection", "ok": True, "message": f"{place}: {session.server}", "hint": ""}]
+        try:
+            for relation in stream.relations:
+                found.append(self._checked(session, stream, relation))
+        finally:
+            session.close()
+        return found
+
+    def _checked(self, session: Session, stream: StreamConfig, relation: Any) -> dict[str, Any]:
+        try:
+            described = describe(self.job, stream, relation, session, bounds(self.job, relation, None, full=True))
+            for _ in read_rows(session, described, list(described.dtypes), 1, Meter()):
+                pass
+        except SourceError as error:
+            return {"name": relation.object, "ok": False, "message": error.message, "hint": error.hint}
+        noun = "column" if len(described.columns) == 1 else "columns"
+        message = f"{described.name}: {len(described.columns)} {noun} to be read"
+        return {"name": relation.object, "ok": True, "message": message, "hint": ""}
+
+
+def _unique(found: Sequence[Described]) -> tuple[frozenset[str], ...]:
+    """What the server keeps unique in the frame: nothing where it has rows of several relations."""
+    if len(found) != 1:
+        return ()
+    names = set(found[0].dtypes)
+    return tuple(frozenset(i.columns) for i in found[0].indexes if not i.nullable and names.issuperset(i.columns))
