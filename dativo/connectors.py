@@ -84,6 +84,9 @@ SOURCES = {
     "s3": Adapter(_STORE, "dativo.sources.options:store_options", "s3"),
     "minio": Adapter(_STORE, "dativo.sources.options:store_options", "minio"),
     "azure_blob": Adapter(_STORE, "dativo.sources.options:store_options", "azure_blob"),
+    "postgres": Adapter(
+        "dativo.sources.postgres.source:PostgresSource", "dativo.sources.database_options:database_options", "postgres"
+    ),
     "mysql": Adapter(
         "dativo.sources.mysql.source:MysqlSource", "dativo.sources.database_options:database_options", "mysql"
     ),

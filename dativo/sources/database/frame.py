@@ -81,7 +81,8 @@ def _rows(
     part: Part, wanted: dict[str, pl.DataType], left: int | None, meter: Meter
 ) -> Generator[pl.DataFrame, None, None]:
     # One column at least: a batch's height is its own.
-    asked = [n for n in wanted if n in part.dtypes or n in (FAULT, TEXT)] or list(part.dtypes)[:1]
+    asked = [n for n in wanted if n in part.dtypes] or list(part.dtypes)[:1]
+    asked += [n for n in wanted if n in (FAULT, TEXT)]
     count = 0
     with closing(part.batches(asked, left)) as batches:
         for data in batches:

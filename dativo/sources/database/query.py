@@ -6,6 +6,7 @@ import re
 
 from dativo.config.resolved import Relation, ResolvedJob
 from dativo.errors import SourceError
+from dativo.sources.database.names import shown
 
 _FIRST = ("select", "with", "values", "table")
 # What is skipped as a whole. Nested comments are looked for in a loop of their own.
@@ -34,15 +35,25 @@ def one_select(job: ResolvedJob, relation: Relation, dialect: str) -> str:
     elif not _closed(bare):
         why = "has a parenthesis too many or too few, or a quotation or comment without an end"
     if why:
-        field = f"{relation.field}.sql"
-        raise SourceError(
-            f"the query '{relation.object}' {why}",
-            hint="give one SELECT; it is read as a table is, and nothing else runs",
-            mark=job.mark(field),
-            field=field,
-        )
+        hint = "give one SELECT; it is read as a table is, and nothing else runs"
+        raise _refused(job, f"the query '{relation.object}' {why}", hint, f"{relation.field}.sql")
     # A comment at the end of a line must not swallow the parenthesis that follows.
     return text.strip() + "\n"
+
+
+def one_condition(job: ResolvedJob, relation: Relation, dialect: str) -> str:
+    """The relation's filter, empty without one, to stand in parentheses; SourceError when it is not one expression."""
+    if relation.where is None or not relation.where.strip():
+        return ""
+    bare = _bare(relation.where, dialect)
+    if ";" in bare or not _closed(bare):
+        what = f"the filter of {shown(relation)} is not one condition"
+        raise _refused(job, what, "give what stands behind WHERE, as `country = 'DE'`", f"{relation.field}.where")
+    return relation.where.strip() + "\n"
+
+
+def _refused(job: ResolvedJob, message: str, hint: str, field: str) -> SourceError:
+    return SourceError(message, hint=hint, mark=job.mark(field), field=field)
 
 
 def _bare(text: str, dialect: str) -> str:

@@ -1,0 +1,1 @@
+"""Tables, views and queries of Postgres, read over ADBC inside one snapshot."""

@@ -1,0 +1,257 @@
+"""What the catalogs say of a relation: its columns with their types, its parts on disk, what it keeps unique."""
+
+# Names are quoted and values are literals: see `names`.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dativo.config.resolved import Relation
+from dativo.errors import SourceError, listed, nearest
+from dativo.sources.database.names import identifier, literal, shown
+from dativo.sources.database.query import one_select
+from dativo.sources.postgres.session import Session
+from dativo.sources.postgres.types import PgType
+
+KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
+# On disk in pages that can be asked for one by one.
+_PAGED = ("r", "m")
+
+
+@dataclass(slots=True, frozen=True)
+class Column:
+    """A column as the catalog has it. `collation` is SQL that compares text as the column does, or empty."""
+
+    name: str
+    type: PgType
+    not_null: bool = False
+    collation: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Member:
+    """A table that holds rows of a relation: itself, or a partition or child of it. `file` is its file node on disk."""
+
+    name: str
+    sql: str
+    paged: bool
+    file: int
+    pages: int
+    bytes: int
+
+
+@dataclass(slots=True, frozen=True)
+class Found:
+    """A relation as it is there: `sql` stands after FROM. `members` are read instead of it where the user may."""
+
+    relation: Relation
+    name: str
+    sql: str
+    kind: str
+    columns: tuple[Column, ...]
+    members: tuple[Member, ...] = ()
+    unique: tuple[frozenset[str], ...] = ()
+    rows: int | None = None
+
+    def column(self, name: str) -> Column:
+        return next(c for c in self.columns if c.name == name)
+
+
+def find(session: Session, relation: Relation) -> Found:
+    """The relation, which stays as it is until the session ends; SourceError when it is not there or may not be read."""
+    if relation.sql is not None:
+        return _query(session, relation)
+    name = ".".join(identifier(part) for part in (relation.schema, relation.table) if part)
+    doing = f"looking at {shown(relation)}"
+    found = session.query(
+        "SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::float8, "
+        "has_schema_privilege(n.oid, 'USAGE'), has_any_column_privilege(c.oid, 'SELECT') "
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        f"WHERE c.oid = to_regclass({literal(name)})",
+        doing,
+        field=relation.field,
+    )
+    if not found or found[0][3] not in KINDS:
+        raise _absent(session, relation)
+    oid, schema, table, kind, rows, in_schema, readable = found[0]
+    full = f"{schema}.{table}"
+    if not (in_schema and readable):
+        raise SourceError(
+            f"the user '{session.user}' may not read {full}",
+            hint=f"GRANT USAGE ON SCHEMA {identifier(schema)} TO {identifier(session.user)}; GRANT SELECT ON "
+            f"{identifier(schema)}.{identifier(table)} TO {identifier(session.user)};",
+            mark=session.job.mark(relation.field),
+            field=relation.field,
+        )
+    sql = f"{identifier(schema)}.{identifier(table)}"
+    # Takes a lock that no reader minds: from here on no one changes or drops the relation until it was read.
+    session.query(f"SELECT 1 FROM {sql} LIMIT 0", doing, field=relation.field)
+    return Found(
+        relation,
+        full,
+        sql,
+        KINDS[kind],
+        _columns(session, oid, doing),
+        _members(session, oid, kind, doing),
+        _unique(session, oid, doing) if kind in ("r", "p") else (),
+        int(rows) if rows >= 0 else None,
+    )
+
+
+def _absent(session: Session, relation: Relation) -> SourceError:
+    """What is said of a relation that is not there."""
+    known = [
+        (schema, table)
+        for schema, table in session.query(
+            "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema') "
+            "AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2 LIMIT 5000",
+            "looking for tables",
+        )
+    ]
+    same = [f"{s}.{t}" for s, t in known if t == relation.table]
+    names = [f"{s}.{t}" if relation.schema else t for s, t in known]
+    guess = nearest(shown(relation), names)
+    if same:
+        hint = f"there is {listed(same)}: name the schema"
+    elif guess:
+        hint = f"did you mean '{guess}'?"
+    else:
+        hint = f"the database '{session.database}' has: {listed(names)}" if names else "the database has no tables"
+    field = f"{relation.field}.name" if f"{relation.field}.name" in session.job.marks else relation.field
+    return SourceError(
+        f"the database '{session.database}' has no table or view {shown(relation)}",
+        hint=hint,
+        mark=session.job.mark(field),
+        field=field,
+    )
+
+
+def _columns(session: Session, oid: int, doing: str) -> tuple[Column, ...]:
+    rows = session.query(
+        "SELECT a.attname::text, a.atttypid::int8, a.atttypmod, a.attnotnull, "
+        "CASE WHEN a.attcollation <> t.typcollation OR o.collname <> 'default' "
+        "THEN quote_ident(s.nspname) || '.' || quote_ident(o.collname) ELSE '' END "
+        "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_collation o ON o.oid = a.attcollation "
+        "LEFT JOIN pg_namespace s ON s.oid = o.collnamespace "
+        f"WHERE a.attrelid = {int(oid)} AND a.attnum > 0 AND NOT a.attisdropped "
+        f"AND has_column_privilege({int(oid)}::oid, a.attnum, 'SELECT') ORDER BY a.attnum",
+        doing,
+    )
+    known = _types(session, {r[1] for r in rows}, doing)
+    return tuple(Column(n, _resolved(known, t, m), not_null, collation or "") for n, t, m, not_null, collation in rows)
+
+
+def _types(session: Session, wanted: set[int], doing: str) -> dict[int, tuple[Any, ...]]:
+    """The catalog's rows of types, of what domains and arrays are made of, too."""
+    known: dict[int, tuple[Any, ...]] = {}
+    while missing := wanted - known.keys():
+        listing = ", ".join(str(int(oid)) for oid in sorted(missing))
+        for row in session.query(
+            "SELECT t.oid::int8, t.typname::text, n.nspname = 'pg_catalog', t.typtype::text, t.typcategory::text, "
+            "t.typelem::int8, t.typbasetype::int8, t.typtypmod, format_type(t.oid, NULL) FROM pg_type t "
+            f"JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid IN ({listing})",
+            doing,
+        ):
+            known[row[0]] = row[1:]
+            if row[3] == "d":
+                wanted = wanted | {row[6]}
+            elif row[4] == "A" and row[5]:
+                wanted = wanted | {row[5]}
+        if missing - known.keys():
+            break
+    return known
+
+
+def _resolved(known: dict[int, tuple[Any, ...]], oid: int, modifier: int) -> PgType:
+    name, builtin, form, category, element, base, own_modifier, sql = known[oid]
+    if form == "d":
+        return _resolved(known, base, own_modifier)
+    if category == "A" and element in known:
+        inner = _resolved(known, element, modifier)
+        return PgType(name, sql, "array", modifier, builtin, inner)
+    forms = {"e": "enum", "c": "composite", "r": "range", "m": "range"}
+    return PgType(name, sql, forms.get(form, "base"), modifier, builtin)  # type: ignore[arg-type]
+
+
+def _members(session: Session, oid: int, kind: str, doing: str) -> tuple[Member, ...]:
+    """The tables that hold the relation's rows, in a fixed order; none where they must not be read one by one.
+
+    They must not where the user may not, and where policies of the parent choose rows.
+    """
+    if kind not in ("r", "p", "m"):
+        return ()
+    rows = session.query(
+        f"WITH RECURSIVE tree(oid, level) AS (SELECT {int(oid)}::oid, 0 UNION "
+        "SELECT i.inhrelid, level + 1 FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid) "
+        "SELECT n.nspname::text, c.relname::text, c.relkind::text, COALESCE(pg_relation_filenode(c.oid), 0)::int8, "
+        "CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) ELSE 0 END, "
+        "CASE WHEN c.relkind IN ('r', 'm') THEN pg_table_size(c.oid) ELSE 0 END, "
+        "has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), c.relrowsecurity, "
+        "COALESCE(m.amname, 'heap') = 'heap' "
+        "FROM (SELECT oid, min(level) AS level FROM tree GROUP BY oid) t JOIN pg_class c ON c.oid = t.oid "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am m ON m.oid = c.relam "
+        "WHERE c.relkind <> 'p' ORDER BY t.level, n.nspname, c.relname",
+        doing,
+    )
+    several = len(rows) > 1 or kind == "p"
+    if any(not may for *_, may, _, _ in rows) and several:
+        return ()
+    if any(guarded for *_, guarded, _ in rows) and several:
+        return ()
+    return tuple(
+        Member(
+            f"{schema}.{table}",
+            f"ONLY {identifier(schema)}.{identifier(table)}",
+            form in _PAGED and heap,
+            file,
+            -(-size // session.block_size),
+            total,
+        )
+        for schema, table, form, file, size, total, _, _, heap in rows
+    )
+
+
+def _unique(session: Session, oid: int, doing: str) -> tuple[frozenset[str], ...]:
+    """Sets of columns that the table keeps unique, of which none can be null.
+
+    Left out are indexes that are not complete, not valid, deferred, or over anything but columns. Children of a table are
+    not bound by its indexes, partitions are.
+    """
+    rows = session.query(
+        "SELECT i.indexrelid::int8, i.indisprimary, array_agg(a.attname::text ORDER BY a.attnum) FROM pg_index i "
+        "JOIN pg_class c ON c.oid = i.indrelid "
+        "JOIN LATERAL unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) k(attnum) ON true "
+        "LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND a.attnotnull "
+        f"WHERE i.indrelid = {int(oid)} AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL "
+        "AND (c.relkind = 'p' OR NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid)) "
+        "GROUP BY 1, 2 HAVING bool_and(a.attname IS NOT NULL) ORDER BY 2 DESC, 1",
+        doing,
+    )
+    return tuple(dict.fromkeys(frozenset(columns) for _, _, columns in rows))
+
+
+def _query(session: Session, relation: Relation) -> Found:
+    """A query's columns and their types, as the server tells them without running it."""
+    inner = one_select(session.job, relation, "postgres")
+    field = f"{relation.field}.sql"
+    doing = f"preparing the {shown(relation)}"
+    names = session.schema(inner, doing, field=field).names
+    double = next((n for n in names if names.count(n) > 1), None)
+    if double is not None or not names:
+        raise SourceError(
+            f"the {shown(relation)} gives two columns '{double}'"
+            if names
+            else f"the {shown(relation)} gives no column",
+            hint="name each of its columns, with AS where they would be called alike",
+            mark=session.job.mark(field),
+            field=field,
+        )
+    sql = f"({inner}) AS q"
+    of = ", ".join(f"pg_typeof(q.{identifier(n)})::oid::int8" for n in names)
+    oids = session.query(f"SELECT {of} FROM (VALUES (1)) AS one LEFT JOIN {sql} ON false", doing, field=field)[0]
+    known = _types(session, set(oids), doing)
+    columns = tuple(Column(n, _resolved(known, oid, -1)) for n, oid in zip(names, oids, strict=True))
+    return Found(relation, shown(relation), sql, "query", columns)

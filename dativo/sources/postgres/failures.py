@@ -1,0 +1,130 @@
+"""What Postgres and its driver say when something fails, in dativo's words, with the setting to look at.
+
+Nothing that they say holds a password; queries, which they repeat, are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from dativo.config.connection import Connection
+from dativo.config.resolved import ResolvedJob
+from dativo.errors import SourceError
+
+AGAIN = "run again; `retry_config` of the job does it by itself"
+# By the first of what libpq says, where the server had no say and there is no SQLSTATE.
+_UNREACHED = (
+    ("could not translate host name", "host", "no host is called so"),
+    ("Name or service not known", "host", "no host is called so"),
+    ("Connection refused", "port", "nothing listens there"),
+    ("timeout expired", "host", "no answer in time"),
+    ("No route to host", "host", "there is no way to the host"),
+    ("Network is unreachable", "host", "there is no way to the host"),
+    ("server does not support SSL", "sslmode", "the server has no TLS"),
+    (
+        "certificate verify failed",
+        "sslrootcert",
+        "the server's certificate is not signed by an authority that is trusted",
+    ),
+    ("root certificate file", "sslrootcert", "there are no authorities to verify the server's certificate by"),
+    ("server certificate for", "host", "the server's certificate is for another host"),
+    ("could not read certificate file", "sslcert", "the client's certificate cannot be read"),
+    ("certificate file", "sslcert", "the client's certificate cannot be used"),
+    ("private key file", "sslkey", "the client's key cannot be used"),
+    ("invalid sslmode", "sslmode", "there is no such sslmode"),
+    ("invalid port", "port", "there is no such port"),
+    ("no pg_hba.conf entry", "sslmode", "the server takes no such connection"),
+    ("password authentication failed", "password", "the server refused user and password"),
+    ("no password supplied", "password", "the server asks for a password"),
+)
+_SETTINGS = {
+    "28P01": ("password", "the server refused user and password"),
+    "28000": ("user", "the server refused the user"),
+    "3D000": ("database", "there is no such database"),
+}
+
+
+def unreached(job: ResolvedJob, connection: Connection, error: Any) -> SourceError:
+    """Why no connection was made; the hint names the setting that it comes from."""
+    said, state = _said(error), _state(error)
+    host, port = connection.get("host"), connection.get("port")
+    place = f"Postgres at {host}:{port}"
+    if state == "53300" or "too many clients" in said or "remaining connection slots" in said:
+        return SourceError(
+            f"{place} has no connection left: {said}",
+            hint=f"lower source.engine.options.connections, or wait; {AGAIN}",
+        )
+    if state in ("57P03", "57P01") or "the database system is" in said:
+        return SourceError(f"{place} takes no connections now: {said}", hint=AGAIN)
+    setting, what = _SETTINGS.get(state, ("", ""))
+    if not setting:
+        found = next(((s, w) for mark, s, w in _UNREACHED if mark in said), ("host", said))
+        setting, what = found
+    field = f"source.connection.{setting}"
+    shown = connection.settings.get(setting)
+    value = f" '{shown.value}'" if shown is not None and not shown.secret else ""
+    hints = [f"{setting}{value} is {connection.origin(setting)}"]
+    if setting in ("password", "user") and connection.get("user"):
+        hints.append(f"the user is '{connection.get('user')}', {connection.origin('user')}")
+    if setting == "sslmode":
+        hints.append("one of disable, allow, prefer, require, verify-ca, verify-full")
+    reason = "" if what in said else f": {said}"
+    return SourceError(
+        f"{place} cannot be reached: {what}{reason}", hint="\n".join(hints), mark=job.mark(field), field=field
+    )
+
+
+def failed(job: ResolvedJob, error: Any, doing: str, *, field: str = "") -> SourceError:
+    """Why a statement failed; `doing` names what was done, as `reading public.orders`."""
+    said, state = _said(error), _state(error)
+    hint = ""
+    if state in ("57P01", "57P02", "57P03") or state.startswith("08") or _cut(said):
+        return SourceError(
+            f"{doing} failed: the connection to Postgres was lost ({said}); nothing was committed", hint=AGAIN
+        )
+    if state == "40001" or "conflict with recovery" in said:
+        return SourceError(
+            f"{doing} failed: {said}; nothing was committed",
+            hint="a standby ends reads that stand in the way of what its primary did: read from the primary, or set "
+            "hot_standby_feedback = on or a longer max_standby_streaming_delay there",
+        )
+    if state == "57014":
+        hint = "raise source.engine.options.statement_timeout, or read less at a time" if "timeout" in said else AGAIN
+        field = field or "source.engine.options.statement_timeout"
+    elif state == "42501":
+        hint = "grant SELECT on it to the user of the job"
+    elif state in ("42P01", "3F000"):
+        hint = "is it there, and is its schema named or in the search_path?"
+    elif state.startswith("53"):
+        hint = f"the server has not enough of what it needs; {AGAIN}"
+    elif state == "25006":
+        hint = "a source is only read: nothing it runs may write"
+    elif state.startswith(("42", "22")):
+        hint = "mend the query, the filter or the column that is named there"
+    return SourceError(f"{doing} failed: {said}", hint=hint, mark=job.mark(field) if field else None, field=field)
+
+
+def _state(error: Any) -> str:
+    found = getattr(error, "sqlstate", None) or ""
+    return str(found)
+
+
+def _cut(said: str) -> bool:
+    """Whether the connection broke."""
+    marks = ("server closed the connection", "terminating connection", "no connection to the server", "SSL SYSCALL")
+    return any(
+        mark in said for mark in (*marks, "could not receive data", "Connection reset", "connection has been closed")
+    )
+
+
+def _said(error: Any) -> str:
+    """The server's own sentence: without the driver's preface, the query and its place in it."""
+    text = str(error).partition("Query was:")[0]
+    text = re.sub(r"^[A-Z_]+: ", "", text)
+    found = re.search(r"(?:ERROR|FATAL|PANIC):\s+(.*)", text)
+    line = found[1] if found else next((x for x in text.splitlines() if x.strip()), "no reason given")
+    line = re.sub(r"^\[libpq\] (?:Failed to \w+(?: \w+)*: )?", "", line)
+    line = re.sub(r"\s*SQLSTATE: \w+\s*$", "", line).strip()
+    detail = re.search(r"DETAIL:\s+(.*)", text)
+    return line.rstrip(".") + (f" ({detail[1].rstrip('.')})" if detail else "")

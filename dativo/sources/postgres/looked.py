@@ -1,0 +1,111 @@
+"""A relation that was looked at: what will be read of it, and how far that goes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+from dativo.config.resolved import Relation, StreamConfig
+from dativo.errors import SourceError
+from dativo.sources.database.columns import check_cursor, chosen
+from dativo.sources.database.cursor import advanced
+from dativo.sources.database.names import shown
+from dativo.sources.database.query import one_condition
+from dativo.sources.database.window import Bounds, bounds
+from dativo.sources.postgres import sql
+from dativo.sources.postgres.catalog import Column, find
+from dativo.sources.postgres.reading import Reading
+from dativo.sources.postgres.session import Session
+from dativo.sources.postgres.types import Rule, rule
+from dativo.sources.protocol import Meter
+from dativo.state.cursor import Cursor
+
+# A window that holds no more than this part of a table is looked for by whatever way the server finds best.
+_FEW = 0.1
+
+
+@dataclass(slots=True, frozen=True)
+class Looked:
+    """What is read of a relation, and by which window of its cursor column."""
+
+    session: Session
+    reading: Reading
+    window: Bounds | None
+    cursor: Column | None
+
+    def reached(self) -> str | None:
+        """The value of the cursor to be saved, found by the server in the snapshot that was read."""
+        if self.window is None or self.cursor is None:
+            return None
+        found = self.session.query(
+            sql.greatest(self.reading.found.sql, self.reading.conditions, self.cursor),
+            f"looking for the greatest '{self.window.column}' of {self.reading.found.name}",
+        )
+        return advanced(self.window, found[0][0] if found else None, self._later)
+
+    def _later(self, a: str, b: str) -> bool:
+        assert self.cursor is not None
+        first, second = sql.value(a, self.cursor), sql.value(b, self.cursor)
+        return bool(self.session.query(f"SELECT {first} > {second}", "comparing cursors")[0][0])
+
+    def empty(self) -> bool:
+        """Whether a table has nothing in the window; a view or query is not asked, because that may cost a reading."""
+        if self.window is None or self.window.open or not self.reading.found.members:
+            return False
+        text = sql.select("1", self.reading.found.sql, self.reading.conditions, " LIMIT 1")
+        return not self.session.query(text, f"looking for news in {self.reading.found.name}")
+
+
+def look(
+    session: Session, stream: StreamConfig, relation: Relation, since: Cursor | None, meter: Meter, *, full: bool
+) -> Looked:
+    """What a relation has to be read of, since a cursor or with `full` all; SourceError when it is not as the job says."""
+    job = session.job
+    found = find(session, relation)
+    available = [c.name for c in found.columns]
+    check_cursor(job, relation, available)
+    names = chosen(job, stream, relation, available)
+    fields = {f.source_name.strip(): f for f in stream.asset.fields}
+    rules: dict[str, Rule] = {n: rule(found.column(n).type, fields.get(n.strip())) for n in names}
+    window = bounds(job, relation, since, full=full)
+    column = found.column(window.column) if window is not None else None
+    _check_values(session, relation, window, column)
+    given = (one_condition(job, relation, "postgres"), sql.window(window, column))
+    reading = Reading(session, found, rules, meter, tuple(c for c in given if c))
+    return Looked(session, replace(reading, scattered=_is_scattered(reading)), window, column)
+
+
+def _check_values(session: Session, relation: Relation, window: Bounds | None, column: Column | None) -> None:
+    """Raises SourceError for an end of the window that is no value of the cursor column."""
+    if window is None or column is None:
+        return
+    job = session.job
+    origins = {job.window.since: "--since", job.window.until: "--until", window.saved: "the saved state"}
+    for text, origin in origins.items():
+        if text is None:
+            continue
+        try:
+            session.query(f"SELECT {sql.value(text, column)} IS NULL", "comparing cursors", savepoint=True)
+        except SourceError as error:
+            raise SourceError(
+                f"'{text}' of {origin} is no {column.type.sql}, which '{column.name}' of {shown(relation)} is",
+                hint=f"give it as Postgres writes a {column.type.sql}"
+                if origin != "the saved state"
+                else "mend the state, or read all again with `--full-refresh`",
+                mark=job.mark("source.incremental.cursor_field"),
+                field="source.incremental.cursor_field",
+            ) from error
+
+
+def _is_scattered(reading: Reading) -> bool:
+    """Whether the conditions leave so little of the relation that the server should find it as it likes."""
+    found = reading.found
+    if not reading.conditions or not found.members:
+        return False
+
+    def estimate(conditions: tuple[str, ...]) -> float:
+        text = f"EXPLAIN (FORMAT JSON) {sql.select('1', found.sql, conditions)}"
+        told = reading.session.query(text, f"planning to read {found.name}", field=found.relation.field)
+        return float(json.loads("".join(str(r[0]) for r in told))[0]["Plan"]["Plan Rows"])
+
+    return estimate(reading.conditions) <= estimate(()) * _FEW

@@ -1,0 +1,79 @@
+"""Postgres as a source: what a stream reads of it, in one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dativo.config.resolve import ResolvedJob, StreamConfig
+from dativo.contract.text import TextRules
+from dativo.sources.database.cursor import entry, entry_key
+from dativo.sources.database.frame import Part, lazy, shared_schema
+from dativo.sources.database_options import database_options
+from dativo.sources.postgres.looked import Looked, look
+from dativo.sources.postgres.session import Session
+from dativo.sources.protocol import PROVENANCE, Extract, Meter, SourceColumn
+from dativo.state.cursor import Cursor
+
+
+class PostgresSource:
+    """Reads tables, views and queries as they are typed; the contract casts where it wants another type."""
+
+    def __init__(self, job: ResolvedJob) -> None:
+        self.job = job
+        self.options = database_options(job)
+
+    def streams(self) -> Sequence[str]:
+        return [s.name for s in self.job.streams]
+
+    def check(self, stream: StreamConfig) -> list[dict[str, Any]]:
+        from dativo.sources.postgres.check import findings
+
+        return findings(self.job, stream, self.options)
+
+    def read(
+        self,
+        stream: StreamConfig,
+        since: Cursor | None,
+        *,
+        meter: Meter,
+        limit: int | None = None,
+        full: bool = False,
+    ) -> Extract:
+        session = Session(self.job, self.options)
+        try:
+            return self._extract(session, stream, since, meter, limit, full)
+        except BaseException:
+            session.close()
+            raise
+
+    def _extract(
+        self, session: Session, stream: StreamConfig, since: Cursor | None, meter: Meter, limit: int | None, full: bool
+    ) -> Extract:
+        read = [look(session, stream, r, since, meter, full=full) for r in stream.relations]
+        dtypes = [{n: r.dtype for n, r in one.reading.rules.items()} for one in read]
+        names = tuple(one.reading.found.name for one in read)
+        schema = shared_schema(stream, names, dtypes)
+        parts = [Part(i, dtypes[i], one.reading.batches) for i, one in enumerate(read)]
+        columns = [n for n in schema if n not in PROVENANCE]
+        return Extract(
+            frame=lazy(parts, schema, meter, limit),
+            encoding="typed",
+            columns=tuple(SourceColumn(c, sum(c in d for d in dtypes)) for c in columns),
+            files=names,
+            rules=TextRules(),
+            cursor=lambda: _reached(read),
+            unchanged=bool(read) and all(one.empty() for one in read),
+            unique=read[0].reading.found.unique if len(read) == 1 else (),
+            close=session.close,
+        )
+
+
+def _reached(read: Sequence[Looked]) -> Cursor:
+    """How far the relations were read; asked of the same snapshot that they were read in."""
+    entries = {}
+    for one in read:
+        value = one.reached()
+        if value is not None and one.window is not None:
+            entries[entry_key(one.reading.found.relation.object, one.window.column)] = entry(value)
+    return Cursor(entries=entries)
