@@ -112,6 +112,7 @@ TARGETS = {
     "minio": _objects("minio"),
     "azure_blob": _objects("azure_blob"),
     "postgres": _database("postgres"),
+    "mysql": _database("mysql"),
 }
 
 

@@ -14,6 +14,7 @@ from tests.lake import Lake, nessie_lake
 from tests.object_lake import ObjectLake
 from tests.project import Project
 from tests.services.azurite import Azurite
+from tests.services.mariadb import MariaDb
 from tests.services.minio import Minio
 from tests.services.nessie import Nessie
 from tests.services.postgres import Postgres
@@ -61,6 +62,12 @@ def _postgres(project: Project, request: pytest.FixtureRequest) -> Lake:
     return DatabaseLake(project, "postgres", server, server.make_database(f"tables_{secrets.token_hex(6)}"), "public")
 
 
+def _mysql(project: Project, request: pytest.FixtureRequest) -> Lake:
+    server: MariaDb = request.getfixturevalue("mariadb_server")
+    database = server.make_database(f"tables_{secrets.token_hex(6)}")
+    return DatabaseLake(project, "mysql", server, database, database)
+
+
 _csv: dict[str, Any] = {"file_format": "csv", "engine": {"options": {"compression": "gzip"}}}
 LAKES = [
     pytest.param(_embedded, id="embedded"),
@@ -72,4 +79,5 @@ LAKES = [
     pytest.param(partial(_minio, connector="minio", file_format="json"), id="minio-json", marks=pytest.mark.server),
     pytest.param(_azure, id="azure", marks=pytest.mark.server),
     pytest.param(_postgres, id="postgres", marks=pytest.mark.server),
+    pytest.param(_mysql, id="mysql", marks=pytest.mark.server),
 ]

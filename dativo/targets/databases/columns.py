@@ -64,7 +64,8 @@ def _is(dialect: Dialect, found: Present, remembered: Column | None) -> bool:
     if remembered is None:
         return False
     field = contract_field(remembered)
-    return found.type in (dialect.type_of(field), dialect.type_of(field, key=True))
+    in_key = field.kind in ("string", "binary") and found.type == dialect.type_of(field, key=True)
+    return in_key or found.type == dialect.type_of(field)
 
 
 def _with_nulls(remembered: Column, found: Present) -> Column:
