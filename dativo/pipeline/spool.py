@@ -16,8 +16,10 @@ import contextlib
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ from dativo.sources.protocol import FILE, ROW, Extract, Meter, Piece, Staged
 from dativo.state.process import identity
 
 VERSION = 1
+# What no run has gone on with for so long is given up: its job may be gone.
+ABANDONED_AFTER = timedelta(days=7)
 MANIFEST = "manifest.jsonl"
 _FREE = "free"
 
@@ -140,9 +144,11 @@ def open_spool(job: ResolvedJob, stream: StreamConfig, extract: Extract, token: 
 
     TargetError when it cannot be made.
     """
-    root = Path(job.root) / ".local" / "resume" / job.tenant_id / job.name / stream.name
+    everything = Path(job.root) / ".local" / "resume"
+    root = everything / job.tenant_id / job.name / stream.name
     folder = root / f"{token}~{identity(os.getpid())}"
     with _writing(folder):
+        _sweep(everything)
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         left = _take_over(root, folder)
         spool = Spool(folder, _fingerprint(job, stream, extract), {})
@@ -173,6 +179,16 @@ def _take_over(root: Path, folder: Path) -> bool:
             other.rename(folder)
             found = True
     return found
+
+
+def _sweep(everything: Path) -> None:
+    """Removes what other jobs' runs have left and nobody wanted for a long time."""
+    for folder in everything.glob("*/*/*/*~*"):
+        owner = folder.name.rpartition("~")[2]
+        with contextlib.suppress(OSError):
+            age = time.time() - folder.stat().st_mtime
+            if age > ABANDONED_AFTER.total_seconds() and (owner == _FREE or not _lives(owner)):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _lives(owner: str) -> bool:

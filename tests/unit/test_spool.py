@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -207,3 +209,13 @@ def test_nothing_is_left_behind_when_nothing_was_complete(job: ResolvedJob) -> N
     spool = opened(job, Source().extract())
     spool.leave()
     assert folders(job) == []
+
+
+def test_what_nobody_wanted_for_a_week_is_removed(job: ResolvedJob) -> None:
+    for name, days in (("young", 6), ("old", 8)):
+        folder = Path(job.root) / ".local" / "resume" / "acme" / "gone" / name / f"t~{DEAD}"
+        folder.mkdir(parents=True)
+        moment = time.time() - days * 86_400
+        os.utime(folder, (moment, moment))
+    opened(job, Source().extract())
+    assert sorted(f.parent.name for f in folders(job)) == ["people", "young"]
