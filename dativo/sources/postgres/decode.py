@@ -104,7 +104,7 @@ def _told(column: Taken) -> pl.Expr:
     if check == "time":
         return pl.lit(f"out_of_range: {name} is 24:00:00")
     if check == "decimal":
-        return pl.concat_str(pl.lit(f"not_finite: {name} is "), raw)
+        return pl.lit(f"not_finite: {name} is NaN")
     if check == "list":
         return pl.lit(f"nested_array: {name} has more than one dimension")
     infinity = _DAY_INFINITY if check == "date" else _INFINITY

@@ -57,6 +57,8 @@ class Link:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
+            # A plan is no query that COPY could take.
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})
             cursor.execute(query)
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found

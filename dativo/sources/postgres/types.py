@@ -121,13 +121,13 @@ def natural(type_: PgType) -> Rule:
 def _numeric(modifier: int) -> Rule:
     """numeric(p, s) as a decimal where one holds it, else as text, numeric without a precision too."""
     if modifier < 0:
-        return Rule("{}", _STRING, "string", lossless=False)
+        return TEXT
     packed = modifier - 4
     precision, scale = packed >> 16 & 0xFFFF, ((packed & 0x7FF) ^ 1024) - 1024
     # Since Postgres 15 a scale may be negative, or larger than the precision.
     digits, places = max(precision - min(scale, 0), scale), max(scale, 0)
     if digits > MAX_DECIMAL:
-        return Rule("{}", _STRING, "string", lossless=False)
+        return TEXT
     return Rule("{}", pl.Decimal(digits, places), "decimal", "decimal", precision=digits, scale=places)
 
 
