@@ -71,12 +71,17 @@ class Written:
 class Committed:
     """What a commit made visible; `snapshot_id` is None when no row was added or removed.
 
+    `updated` rows of the table got new values where they stand, `deleted` rows left it: those whose newer version is among
+    the added ones too.
+
     `version` names the rows that the table has now, if they are those of the opened version with this commit's changes and
     no others; else it is None.
     """
 
     snapshot_id: int | None
     version: str | None = None
+    updated: int = 0
+    deleted: int = 0
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ import pytest
 from dativo.config.field import Field
 from dativo.config.partition import INGEST_DATE, Partition
 from dativo.contract.dtypes import polars_type
-from dativo.targets.iceberg.stage import field_ids
+from dativo.targets.iceberg.plan import field_ids
 from tests.lake import STARTED, Lake
 from tests.project import Project
 from tests.readers.environment import duckdb_rows

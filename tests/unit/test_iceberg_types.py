@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from dativo.config.field import Field
 from dativo.contract.dtypes import polars_type
-from dativo.targets.iceberg.stage import field_ids
+from dativo.targets.iceberg.plan import field_ids
 from tests.lake import Lake, footer_ids
 from tests.project import Project
 

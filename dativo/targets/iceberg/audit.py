@@ -10,6 +10,7 @@ from pyiceberg.table import Table
 
 from dativo.config.asset import Field
 from dativo.targets.iceberg.catalog import is_local, local_path
+from dativo.targets.iceberg.merge import KEPT
 from dativo.targets.iceberg.schema import restored, table_columns
 from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.protocol import Audit
@@ -49,5 +50,8 @@ def _added(table: Table, snapshot_id: int | None) -> Iterator[DataFile]:
         if manifest.content != ManifestContent.DATA or (newest and manifest.added_snapshot_id != snapshot_id):
             continue
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-            if entry.snapshot_id == snapshot_id and entry.data_file.content == DataFileContent.DATA:
+            file = entry.data_file
+            # A file with rows of older ones, written anew by a merge, is no news.
+            older = KEPT in file.file_path.rpartition("/")[2]
+            if entry.snapshot_id == snapshot_id and file.content == DataFileContent.DATA and not older:
                 yield entry.data_file

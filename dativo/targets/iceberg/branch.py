@@ -214,7 +214,7 @@ class _Merge:
     def landed(self) -> bool | None:
         """Whether the run's token stands on the branch that readers see; None when it cannot be asked."""
         from dativo.targets.iceberg.lookup import load
-        from dativo.targets.iceberg.stage import tokens
+        from dativo.targets.iceberg.plan import tokens
 
         target = self.witness
         try:

@@ -27,7 +27,9 @@ from dativo.errors import CommitConflict, CommitUnknown, DativoError, TargetErro
 from dativo.targets.iceberg.catalog import sqlite_file
 from dativo.targets.iceberg.failure import first_line, lasting
 from dativo.targets.iceberg.lookup import Versioned, load, snapshot_of
-from dativo.targets.iceberg.stage import Plan, Staged, newest_token, stage, tokens
+from dativo.targets.iceberg.plan import Plan, newest_token, tokens
+from dativo.targets.iceberg.stage import stage
+from dativo.targets.iceberg.staged import Staged
 from dativo.targets.iceberg.turns import after_conflict, after_doubt, queued
 
 # Rounds that failed for reasons unknown, and rounds in which another writer was known to be faster.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pyiceberg.manifest import DataFileContent, ManifestContent
+from pyiceberg.manifest import ManifestContent
 from pyiceberg.table import Table
 
 from dativo.errors import TargetError
+from dativo.targets.iceberg.contents import Contents
 
 
 def refuse_equality_deletes(table: Table) -> None:
@@ -14,14 +15,17 @@ def refuse_equality_deletes(table: Table) -> None:
     Deletes by position are read like everything else.
     """
     snapshot = table.current_snapshot()
-    for manifest in snapshot.manifests(table.io) if snapshot is not None else ():
-        if manifest.content != ManifestContent.DELETES:
-            continue
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-            if entry.data_file.content == DataFileContent.EQUALITY_DELETES:
-                raise TargetError(
-                    f"rows of the table {'.'.join(table.name())} were deleted by value (equality deletes, as Flink writes "
-                    "them), which this version cannot read",
-                    hint="rewrite its data files with the program that wrote them (in Spark: CALL "
-                    "system.rewrite_data_files), then run again",
-                )
+    manifests = snapshot.manifests(table.io) if snapshot is not None else []
+    deletes = [m for m in manifests if m.content == ManifestContent.DELETES]
+    equality_deletes_refused(table, Contents([(m, m.fetch_manifest_entry(table.io)) for m in deletes]))
+
+
+def equality_deletes_refused(table: Table, found: Contents) -> None:
+    """The same for a table whose manifests were read already."""
+    if found.equality_deletes:
+        raise TargetError(
+            f"rows of the table {'.'.join(table.name())} were deleted by value (equality deletes, as Flink writes them), "
+            "which this version cannot read",
+            hint="rewrite its data files with the program that wrote them (in Spark: CALL system.rewrite_data_files), "
+            "then run again",
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,14 +67,21 @@ class FileWriter:
 
     def output(self, frame: pl.LazyFrame, *, spill: Path | None = None) -> Output:
         """The lazy writing of rows that have the contract's columns; with `spill` in two steps, by way of that folder."""
-        self.passes += 1
         added = [pl.lit(value).alias(name) for name, value in self.constant.items()]
         rows = frame.with_columns(added).select(stored(f, self.schema.find_type(f.name)) for f in self.columns)
+        return self.stored_output(rows, spill=spill)
+
+    def stored_output(
+        self, rows: pl.LazyFrame, *, spill: Path | None = None, apart: Mapping[str, pl.Expr] | None = None
+    ) -> Output:
+        """The same for rows as data files hold them; those that differ in a value of `apart` go to different files."""
+        self.passes += 1
         varying = tuple(p for p in self.parts if p.column not in self.constant)
-        if not varying:
+        if not varying and not apart:
             return self._plain(rows)
         by_name = {f.name: f for f in self.columns}
         keys = {f"__dativo_part_{i}": partition_key(p, by_name[p.column]) for i, p in enumerate(varying)}
+        keys |= apart or {}
         if spill is not None:
             return self._in_two_steps(rows, varying, keys, spill)
         return self._partitioned(rows, varying, keys, limit=MAX_OPEN)
@@ -106,7 +113,7 @@ class FileWriter:
             ordinal = numbers.setdefault(key, len(numbers))
             if limit is not None and len(numbers) > limit:
                 raise TooManyPartitions
-            found = {**constant, **dict(zip((p.name for p in parts), key, strict=True))}
+            found = {**constant, **dict(zip((p.name for p in parts), key, strict=False))}
             # Different values may share a folder (null and "null", or by letter case), so the ordinal makes the name.
             file = f"{self.token}-{number:03d}-{ordinal:05d}-{args.index_in_partition:05d}.parquet"
             path = self._given(self._folder(found) + file)
@@ -191,18 +198,33 @@ class FileWriter:
             stats_columns=compute_statistics_plan(self.schema, {}),
             parquet_column_mapping=parquet_path_to_id_mapping(self.schema),
         )
-        return DataFile.from_args(
+        file = DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=location,
             file_format=FileFormat.PARQUET,
             partition=Record(*partition_record(self.parts, self.columns, values)),
             file_size_in_bytes=size,
             sort_order_id=None,
-            spec_id=self.spec.spec_id,
             equality_ids=None,
             key_metadata=None,
             **statistics.to_serialized_dict(),
         )
+        # The number of its partitioning stands in the manifest and not in the entry.
+        file.spec_id = self.spec.spec_id
+        return file
+
+    def beside(self, location: str, ending: str) -> str:
+        """Where a new file goes that is about a data file: in its partition's folder, by a name of the run's."""
+        base = f"{self.location}/data/"
+        folder = location.removeprefix(base).rpartition("/")[0] if location.startswith(base) else ""
+        self.passes += 1
+        name = f"{self.token}-{self.passes:05d}-{ending}.parquet"
+        return base + self._given(f"{folder}/{name}" if folder else name)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Removes some of the files that are `given`, as far as they can be reached."""
+        for name in names:
+            self._remove(f"{self.root()}/{name}")
 
     def _given(self, path: str) -> str:
         self.given.append(path)
@@ -219,8 +241,7 @@ class FileWriter:
         """Removes every file of the run, those of a pass that died in the middle too; what cannot be reached stays."""
         if self.storage is not None:
             # A store shows no file before it is complete, and its listing would be as long as the table is old.
-            for name in self.given:
-                self._remove(f"{self.root()}/{name}")
+            self.remove(self.given)
             return
         root = Path(self.root())
         for path in root.rglob(f"{self.token}-*") if root.is_dir() else ():

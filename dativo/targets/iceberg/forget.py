@@ -13,7 +13,7 @@ from dativo.targets.iceberg.commit import commit
 from dativo.targets.iceberg.failure import translated
 from dativo.targets.iceberg.lookup import load
 from dativo.targets.iceberg.memory import decode_state, encode_state, run_key, state_key
-from dativo.targets.iceberg.stage import Plan
+from dativo.targets.iceberg.plan import Plan
 from dativo.targets.saved import DamagedState
 
 

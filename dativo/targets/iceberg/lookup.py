@@ -58,3 +58,17 @@ def snapshot_of(table: Table, token: str) -> int | None:
         if snapshot.summary is not None and snapshot.summary.get("dativo.run") == token:
             return snapshot.snapshot_id
     return None
+
+
+def version_of(table: Table) -> str:
+    """What names the rows that a table has; the table's own name of its snapshot, and the table's."""
+    snapshot = table.current_snapshot()
+    return f"{table.metadata.table_uuid}:{snapshot.snapshot_id if snapshot is not None else 0}"
+
+
+def follows(table: Table, before: Table | None) -> bool:
+    """Whether a table's snapshot is the one that it had before, or was made on it."""
+    snapshot = table.current_snapshot()
+    last = before.current_snapshot() if before is not None else None
+    known = last.snapshot_id if last is not None else None
+    return snapshot is None or known in (snapshot.snapshot_id, snapshot.parent_snapshot_id)

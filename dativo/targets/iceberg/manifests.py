@@ -1,4 +1,4 @@
-"""Appends that keep a table's list of manifests short, so that a commit costs the same however old the table is.
+"""Commits that keep a table's list of manifests short, so that a commit costs the same however old the table is.
 
 A plain append adds a manifest for each commit, and each commit reads and writes the list of all of them: after ten
 thousand commits that list alone takes seconds. Here small manifests are merged in tiers, as log-structured stores do it:
@@ -24,8 +24,8 @@ FAN = 32
 LARGEST = 1_000
 
 
-class TieredAppend(_FastAppendFiles):
-    """An append of data files that merges small manifests of earlier commits. Entries keep their sequence numbers."""
+class Tiered(_FastAppendFiles):
+    """A commit that merges small manifests of data files of earlier ones. Entries keep their sequence numbers."""
 
     def _process_manifests(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
         tiers: dict[tuple[int, int], list[ManifestFile]] = defaultdict(list)
@@ -66,6 +66,6 @@ def tier(count: int) -> int:
     return 0 if count < FAN else 1
 
 
-def tiered_append(transaction: Transaction, summary: dict[str, str]) -> TieredAppend:
+def tiered_append(transaction: Transaction, summary: dict[str, str]) -> Tiered:
     """The append of a transaction; files are added to it, `commit` stages it."""
-    return TieredAppend(Operation.APPEND, transaction, transaction._table.io, snapshot_properties=summary)
+    return Tiered(Operation.APPEND, transaction, transaction._table.io, snapshot_properties=summary)

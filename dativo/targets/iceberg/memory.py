@@ -17,7 +17,7 @@ from pyiceberg.table import Table
 
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
-from dativo.targets.iceberg.stage import newest_token
+from dativo.targets.iceberg.plan import newest_token
 from dativo.targets.protocol import Saved
 from dativo.targets.saved import LARGEST, VERSION, saved, state_in, state_of, state_text
 

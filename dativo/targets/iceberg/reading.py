@@ -19,9 +19,9 @@ from dativo.targets.iceberg.deletes import refuse_equality_deletes
 from dativo.targets.iceberg.failure import first_line
 from dativo.targets.iceberg.memory import RUN, decode_state, run_key
 from dativo.targets.iceberg.partitions import check_partitioning
+from dativo.targets.iceberg.plan import tokens
 from dativo.targets.iceberg.rejects import REJECTS_SUFFIX
 from dativo.targets.iceberg.schema import check_identifiers, contract_fields, readable, table_columns
-from dativo.targets.iceberg.stage import tokens
 from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.protocol import Saved, TableShape
 from dativo.targets.reading import TableFacts, TableSnapshot, Version

@@ -11,8 +11,9 @@ from dativo.targets.iceberg.commit import commit
 from dativo.targets.iceberg.files import FileWriter
 from dativo.targets.iceberg.lookup import looked_at
 from dativo.targets.iceberg.partitions import partition_spec
+from dativo.targets.iceberg.plan import Plan, field_ids
 from dativo.targets.iceberg.schema import iceberg_schema
-from dativo.targets.iceberg.stage import Plan, field_ids, stage_schema
+from dativo.targets.iceberg.staged import stage_schema
 from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.violations import REJECT_COLUMNS, TARGET_BYTES, of_run
 

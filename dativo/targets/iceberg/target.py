@@ -25,17 +25,19 @@ from dativo.targets.iceberg.commit import commit
 from dativo.targets.iceberg.deletes import refuse_equality_deletes
 from dativo.targets.iceberg.failure import failures
 from dativo.targets.iceberg.files import FileWriter
-from dativo.targets.iceberg.lookup import ensure_namespace, load, looked_at
+from dativo.targets.iceberg.lookup import ensure_namespace, follows, load, looked_at, version_of
 from dativo.targets.iceberg.memory import decode_state, encode_state, other_loaders, run_key, state_key
+from dativo.targets.iceberg.merge import Merge, counted
+from dativo.targets.iceberg.options import file_megabytes, merge_mode
 from dativo.targets.iceberg.partitions import check_partitioning, partition_spec, replaces_day
+from dativo.targets.iceberg.plan import Plan, field_ids, newest_token
 from dativo.targets.iceberg.rejects import Rejects
 from dativo.targets.iceberg.schema import check_identifiers, iceberg_schema, restored, table_columns
-from dativo.targets.iceberg.stage import Plan, Staged, field_ids, newest_token, stage_schema
+from dativo.targets.iceberg.staged import Staged, stage_schema
 from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.protocol import APPEND, Audit, Committed, Opened, Output, Revision, TableShape, Written
 from dativo.targets.saved import DamagedState
 
-MEGABYTES = 150
 # A run that has gone on for longer looks whether its files are still there.
 LONG = timedelta(days=1)
 
@@ -69,6 +71,7 @@ class IcebergTarget:
         self.identifier = (stream.namespace, stream.table)
         self.run_key = run_key(job.tenant_id, job.name, stream.name)
         self.state_key = state_key(job.tenant_id, job.name, stream.name)
+        self.merge_mode = merge_mode(job)
         self.settings: CatalogSettings = settings(job)
         self._catalog: Catalog | None = None
         self.table: Table | None = None
@@ -126,7 +129,7 @@ class IcebergTarget:
         )
         if table is not None:
             opened.shared = other_loaders(table, self.run_key)
-            opened.version = _version(table)
+            opened.version = version_of(table)
             try:
                 job = self.job
                 opened.saved = decode_state(table.properties, job.tenant_id, job.name, self.stream.name, table.io)
@@ -148,7 +151,7 @@ class IcebergTarget:
             columns=ordered,
             parts=shape.partitioning,
             spec=metadata.spec(),
-            target_bytes=_file_megabytes(self.job) << 20,
+            target_bytes=file_megabytes(self.job) << 20,
             storage=storage_options(metadata.location, staged.io.properties),
             constant=constant,
             io=staged.io,
@@ -187,14 +190,24 @@ class IcebergTarget:
             plan.properties = {**self.shape.properties, self.state_key: state}
             plan.files = written.files
             plan.replace = self._replaces(revision.whole) if revision.kind == "replace" else None
+            plan.merge = merge = self._merge(revision)
             plan.ids = field_ids(self.writer.schema)
             plan.written_spec = self.writer.spec
             plan.location, plan.io = self.opened.location, self.writer.io
             self._check_there(written)
             landed = commit(self.catalog, plan)
+            if merge is not None:
+                merge.settle(landed.table, landed.snapshot_id)
         before, self.table = self.table, landed.table
         self.committed, self.snapshot_id = True, landed.snapshot_id
-        return Committed(landed.snapshot_id, _version(landed.table) if _follows(landed.table, before) else None)
+        version = version_of(landed.table) if follows(landed.table, before) else None
+        return Committed(landed.snapshot_id, version, **counted(landed.table, landed.snapshot_id))
+
+    def _merge(self, revision: Revision) -> Merge | None:
+        if revision.kind != "merge":
+            return None
+        assert self.writer is not None
+        return Merge(revision, self.writer, self.merge_mode, self.job.budget.memory_limit)
 
     def _check_there(self, written: Written) -> None:
         """Raises TargetError when files are gone: maintenance takes those of a run that rests for days for abandoned."""
@@ -274,24 +287,3 @@ class IcebergTarget:
             self.writer.remove_all()
         if self.rejects is not None:
             self.rejects.remove()
-
-
-def _version(table: Table) -> str:
-    """What names the rows that a table has; the table's own name of its snapshot, and the table's."""
-    snapshot = table.current_snapshot()
-    return f"{table.metadata.table_uuid}:{snapshot.snapshot_id if snapshot is not None else 0}"
-
-
-def _follows(table: Table, before: Table | None) -> bool:
-    """Whether a table's snapshot is the one that it had before, or was made on it."""
-    snapshot = table.current_snapshot()
-    last = before.current_snapshot() if before is not None else None
-    known = last.snapshot_id if last is not None else None
-    return snapshot is None or known in (snapshot.snapshot_id, snapshot.parent_snapshot_id)
-
-
-def _file_megabytes(job: ResolvedJob) -> int:
-    """The size that data files are to have."""
-    engine = job.target.engine
-    options = {} if engine is None or isinstance(engine, str) else engine.options
-    return int(job.target.parquet_target_size_mb or options.get("max_file_size_mb") or MEGABYTES)

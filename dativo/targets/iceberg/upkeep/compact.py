@@ -1,7 +1,8 @@
 """Compaction: small files of one partition become one file, their rows in the order that the files had.
 
-Rows go through Polars in a stream, one new file at a time. Counts of rows and nulls are compared before anything is
-committed, and the commit is refused when a rival took away one of the files meanwhile; what rivals add stays.
+Rows go through Polars in a stream, one new file at a time, without those whose positions are deleted. Counts of rows and
+nulls are compared before anything is committed, and the commit is refused when a rival took away one of the files, or rows
+of them, meanwhile; what rivals add stays.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestContent
+from pyiceberg.manifest import DataFile, FileFormat
 from pyiceberg.table import Table
 
 from dativo.config.partition import INGEST_DATE
 from dativo.errors import CommitConflict, CommitUnknown, TargetError
 from dativo.targets.iceberg.commit import commit
-from dativo.targets.iceberg.stage import Plan
+from dativo.targets.iceberg.contents import LiveFile, contents, deleted_rows
+from dativo.targets.iceberg.plan import Plan
 from dativo.targets.iceberg.upkeep.objects import normal, removed
 from dativo.targets.iceberg.upkeep.rewrite import Rewriter
 from dativo.targets.upkeep import Compaction, NotHere, Wanted
@@ -27,65 +29,61 @@ from dativo.targets.upkeep import Compaction, NotHere, Wanted
 # otherwise every run would write most of a partition again.
 LARGE_ENOUGH = 0.75
 FEWEST = 5
+# A file of whose rows more than this part is deleted is written anew whatever its size: reading it costs more than it gives.
+RIDDLED = 0.1
 # What is rewritten is committed in steps of about this many bytes, so that a conflict costs no more than one of them.
 STEP_BYTES = 10 << 30
 TOKEN_KEY = "dativo.maintain"  # noqa: S105 - no secret
 
 
-class LiveFile(NamedTuple):
-    """A data file of the current snapshot and the sequence number of the snapshot that added it."""
-
-    sequence: int
-    file: DataFile
-
-
 def live_files(table: Table) -> list[LiveFile]:
-    """The data files of the current snapshot; NotHere when there are delete files too."""
-    snapshot = table.current_snapshot()
-    found: list[LiveFile] = []
-    for manifest in snapshot.manifests(table.io) if snapshot is not None else ():
-        if manifest.content != ManifestContent.DATA:
-            raise NotHere(
-                f"{'.'.join(table.name())} has delete files, which another tool wrote: merged files could bring deleted "
-                "rows back, and no count would tell",
-                hint="compact it with that tool, as Spark's `rewrite_data_files`",
-            )
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-            if entry.data_file.content == DataFileContent.DATA:
-                found.append(LiveFile(entry.sequence_number or 0, entry.data_file))
-    return found
+    """The data files of the current snapshot; NotHere when rows are deleted by value."""
+    found = contents(table.current_snapshot(), table.io)
+    if found.equality_deletes:
+        raise NotHere(
+            f"rows of {'.'.join(table.name())} were deleted by value (equality deletes, as Flink writes them): merged files "
+            "could bring them back, and no count would tell",
+            hint="compact it with the tool that wrote them, as Spark's `rewrite_data_files`",
+        )
+    return found.files
 
 
-def groups(table: Table, files: Iterable[LiveFile], file_bytes: int) -> list[list[DataFile]]:
-    """The files that are to become one file each, oldest rows first."""
+def groups(table: Table, files: Iterable[LiveFile], file_bytes: int) -> list[list[LiveFile]]:
+    """The files that are to become one file each, oldest rows first.
+
+    They are small, or so many of their rows are deleted that readers feel it.
+    """
     day = _day_of(table)
     spec = table.spec().spec_id
     small: dict[Any, list[LiveFile]] = defaultdict(list)
     for live in files:
         file = live.file
-        if (
-            file.file_size_in_bytes < file_bytes * LARGE_ENOUGH
-            and file.spec_id == spec
-            and file.file_format == FileFormat.PARQUET
-        ):
+        wanted = file.file_size_in_bytes < file_bytes * LARGE_ENOUGH or _riddled(live)
+        if wanted and file.spec_id == spec and file.file_format == FileFormat.PARQUET:
             small[(file.partition, _bounds(file, day))].append(live)
     return [group for alike in small.values() for group in _packed(alike, file_bytes)]
 
 
-def _packed(files: list[LiveFile], file_bytes: int) -> Iterator[list[DataFile]]:
-    group: list[DataFile] = []
+def _riddled(live: LiveFile) -> bool:
+    """Whether many of a file's rows are deleted."""
+    return deleted_rows(live) > live.file.record_count * RIDDLED
+
+
+def _packed(files: list[LiveFile], file_bytes: int) -> Iterator[list[LiveFile]]:
+    group: list[LiveFile] = []
     size = 0
     for live in sorted(files, key=lambda f: (f.sequence, f.file.file_path)):
         if group and size + live.file.file_size_in_bytes > file_bytes:
             yield from _worthwhile(group, size, file_bytes)
             group, size = [], 0
-        group.append(live.file)
+        group.append(live)
         size += live.file.file_size_in_bytes
     yield from _worthwhile(group, size, file_bytes)
 
 
-def _worthwhile(group: list[DataFile], size: int, file_bytes: int) -> Iterator[list[DataFile]]:
-    if len(group) >= FEWEST or (len(group) > 1 and size >= file_bytes * LARGE_ENOUGH):
+def _worthwhile(group: list[LiveFile], size: int, file_bytes: int) -> Iterator[list[LiveFile]]:
+    many = len(group) >= FEWEST or (len(group) > 1 and size >= file_bytes * LARGE_ENOUGH)
+    if many or any(map(_riddled, group)):
         yield group
 
 
@@ -131,16 +129,16 @@ def compact(catalog: Catalog, table: Table, wanted: Wanted) -> Compaction:
         bytes_after=after,
         merged=merged,
         made=len(todo),
-        rows=sum(file.record_count for group in todo for file in group),
+        rows=sum(live.file.record_count for group in todo for live in group),
     )
 
 
-def _steps(todo: list[list[DataFile]]) -> Iterator[list[list[DataFile]]]:
-    step: list[list[DataFile]] = []
+def _steps(todo: list[list[LiveFile]]) -> Iterator[list[list[LiveFile]]]:
+    step: list[list[LiveFile]] = []
     size = 0
     for group in todo:
         step.append(group)
-        size += sum(file.file_size_in_bytes for file in group)
+        size += sum(live.file.file_size_in_bytes for live in group)
         if size >= STEP_BYTES:
             yield step
             step, size = [], 0
@@ -158,7 +156,7 @@ class _Work:
         self.token = wanted.token
         self.number = 0
 
-    def step(self, part: list[list[DataFile]]) -> int:
+    def step(self, part: list[list[LiveFile]]) -> int:
         """One commit; by how many bytes the table grew, which is less than nothing as a rule."""
         made: list[DataFile] = []
         try:
@@ -172,10 +170,10 @@ class _Work:
                 removed(self.table.io, self.table.location(), map(normal, self.rewriter.written))
             raise
         self.rewriter.written.clear()
-        old = sum(file.file_size_in_bytes for group in part for file in group)
+        old = sum(live.file.file_size_in_bytes for group in part for live in group)
         return sum(file.file_size_in_bytes for file in made) - old
 
-    def _commit(self, part: list[list[DataFile]], made: list[DataFile]) -> None:
+    def _commit(self, part: list[list[LiveFile]], made: list[DataFile]) -> None:
         table = self.table
         namespace, name = table.name()[:-1], table.name()[-1]
         self.number += 1
@@ -190,7 +188,9 @@ class _Work:
             schema=table.schema(),
             spec=table.spec(),
             written_spec=table.spec(),
-            rewrites=frozenset(file.file_path for group in part for file in group),
+            rewrites={
+                live.file.file_path: frozenset(f.file_path for f in live.deletes) for group in part for live in group
+            },
             summary={TOKEN_KEY: "compact"},
         )
         try:

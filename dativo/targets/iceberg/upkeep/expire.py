@@ -22,7 +22,7 @@ from pyiceberg.table.update.snapshot import ExpireSnapshots
 
 from dativo.errors import CommitUnknown, TargetError
 from dativo.targets.iceberg.failure import first_line, translated
-from dativo.targets.iceberg.stage import begin
+from dativo.targets.iceberg.staged import begin
 from dativo.targets.iceberg.upkeep.objects import below, removed
 from dativo.targets.iceberg.upkeep.references import Files, of_metadata, of_snapshots
 from dativo.targets.upkeep import KEPT_DAYS, KEPT_SNAPSHOTS, Expiry, NotHere, Wanted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +17,20 @@ from pyiceberg.io.pyarrow import (
     schema_to_pyarrow,
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-from pyiceberg.table import DataScan, FileScanTask, Table
+from pyiceberg.table import Table
 
 from dativo.errors import TargetError
 from dativo.targets.iceberg.catalog import is_local, local_path
+from dativo.targets.iceberg.contents import LiveFile
 from dativo.targets.iceberg.failure import first_line, lasting
 from dativo.targets.iceberg.files import COMPRESSION_LEVEL, ROWS_A_GROUP
+from dativo.targets.iceberg.part import rows_of
+from dativo.targets.iceberg.positions import deleted_positions
 from dativo.targets.iceberg.storage import storage_options
 
 _read_footer: Any = pq.read_metadata
 _PARTITION = re.compile(r"/data((?:/[^/]+=[^/]*)+)/[^/]+$")
 _CODECS = ("zstd", "snappy", "gzip", "lz4", "brotli", "uncompressed")
-
-
-class _Part(Table):
-    """A table of which only some files are read. Polars asks it for a scan, and gets one of those files."""
-
-    def __init__(self, whole: Table, files: list[DataFile]) -> None:
-        super().__init__(whole._identifier, whole.metadata, whole.metadata_location, whole.io, whole.catalog)
-        self.files = files
-
-    def scan(self, *args: Any, **options: Any) -> DataScan:
-        files = self.files
-
-        class Some(DataScan):
-            def plan_files(self) -> Iterable[FileScanTask]:
-                return [FileScanTask(file) for file in files]
-
-        return Some(self.metadata, self.io)
 
 
 class Rewriter:
@@ -60,9 +46,10 @@ class Rewriter:
         self.written: list[str] = []
         self.number = 0
 
-    def rewritten(self, group: list[DataFile]) -> DataFile:
+    def rewritten(self, group: Sequence[LiveFile]) -> DataFile:
         """One file with the rows of a group; TargetError when it is not exactly that."""
-        location = f"{self._folder(group[0])}/{self.token}-{self.number:05d}.parquet"
+        like = group[0].file
+        location = f"{self._folder(like)}/{self.token}-{self.number:05d}.parquet"
         self.number += 1
         self.written.append(location)
         path = local_path(location) if is_local(location) else location
@@ -77,7 +64,7 @@ class Rewriter:
                 storage_options=self.storage,
                 mkdir=self.storage is None,
             )
-            made = self._described(location, group[0])
+            made = self._described(location, like)
         except (pl.exceptions.PolarsError, OSError, ArrowException, ValueError) as error:
             raise lasting(error) or TargetError(
                 f"the files of {'.'.join(self.table.name())} cannot be written anew: {first_line(error)}",
@@ -86,8 +73,8 @@ class Rewriter:
         self._check(group, made)
         return made
 
-    def _rows(self, group: list[DataFile]) -> pl.LazyFrame:
-        return pl.scan_iceberg(_Part(self.table, group), storage_options=self.storage)
+    def _rows(self, group: Sequence[LiveFile]) -> pl.LazyFrame:
+        return rows_of(self.table, group, self.storage)
 
     def _folder(self, file: DataFile) -> str:
         """The folder of a file's partition in the table's own folder, wherever the file is."""
@@ -102,18 +89,20 @@ class Rewriter:
             stats_columns=compute_statistics_plan(self.schema, self.table.properties),
             parquet_column_mapping=parquet_path_to_id_mapping(self.schema),
         )
-        return DataFile.from_args(
+        file = DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=location,
             file_format=FileFormat.PARQUET,
             partition=like.partition,
             file_size_in_bytes=size,
             sort_order_id=None,
-            spec_id=like.spec_id,
             equality_ids=None,
             key_metadata=None,
             **statistics.to_serialized_dict(),
         )
+        # The number of its partitioning stands in the manifest and not in the entry.
+        file.spec_id = like.spec_id
+        return file
 
     def _footer(self, location: str) -> tuple[Any, int]:
         if is_local(location):
@@ -122,15 +111,19 @@ class Rewriter:
         file = self.table.io.new_input(location)
         return _read_footer(file.open()), len(file)
 
-    def _check(self, group: list[DataFile], made: DataFile) -> None:
-        rows = sum(file.record_count for file in group)
+    def _check(self, group: Sequence[LiveFile], made: DataFile) -> None:
+        deleted = deleted_positions(group, self.storage).height
+        rows = sum(live.file.record_count for live in group) - deleted
         if made.record_count != rows:
             raise self._different(f"{made.record_count:,} rows instead of {rows:,}")
+        if deleted:
+            # Nulls of rows that are deleted are not told apart.
+            return
         new, _ = self._footer(made.file_path)
         found = _nulls(new, {})
         names = {number: self.schema.find_column_name(number) for number in found}
         wanted = dict.fromkeys(found, 0)
-        for file in group:
+        for file in (live.file for live in group):
             known = file.null_value_counts or {}
             if not wanted.keys() <= known.keys():
                 footer, _ = self._footer(file.file_path)
