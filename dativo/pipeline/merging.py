@@ -110,7 +110,7 @@ class _Merging:
             *identity(self.key),
             *identity(plan.columns, _ROW),
             pl.col(_CURSOR).alias("cur"),
-            pl.col(_AT).alias("at"),
+            pl.col(_AT).alias("since"),
             *(pl.col(f.name).alias(f"__dativo_key_{i}") for i, f in enumerate(self.key)),
             self.complete().alias("complete"),
             *self.unique.hashes(),
@@ -212,7 +212,7 @@ class _Merging:
             *identity(self.key),
             *identity(self.plan.columns, _ROW),
             cursor.alias("cur"),
-            at.alias("at"),
+            at.alias("since"),
             until.alias("until"),
             live.alias("live"),
         )
@@ -253,11 +253,11 @@ class _Merging:
         if not self.scd2:
             nothing = Values(pl.Series([], dtype=pl.Int64), pl.Series([], dtype=_TIME))
             return nothing, nothing
-        rows = pl.scan_parquet(outcome).with_columns(pl.col("at", "until").cast(_TIME))
-        moved = rows.filter("moved").select("file", "row", "at").collect()
+        rows = pl.scan_parquet(outcome).with_columns(pl.col("since", "until").cast(_TIME))
+        moved = rows.filter("moved").select("file", "row", "since").collect()
         ended = rows.filter(pl.col("until").is_not_null()).select("file", "row", "until").collect()
         numbers = [self.places.numbers(found["file"], found["row"]) for found in (moved, ended)]
-        return Values.of(numbers[0], moved["at"]), Values.of(numbers[1], ended["until"])
+        return Values.of(numbers[0], moved["since"]), Values.of(numbers[1], ended["until"])
 
     def with_keyless(self, con: Any, kept: pl.Series) -> pl.Series:
         """The mask with the rows that have no whole key and are not in the table: each counts for itself."""
@@ -276,7 +276,7 @@ class _Merging:
     # -- keys that left the source --------------------------------------------------------------------------------------
 
     def gone(self, con: Any, known: list[Path]) -> tuple[Path | None, tuple[str, ...]]:
-        """The keys of the table that the source has no more (h1, h2, at), or None where that is not looked for."""
+        """The keys of the table that the source has no more (h1, h2, since), or None where that is not looked for."""
         how = self.how
         if not how.deletes or not known:
             return None, ()
@@ -315,12 +315,12 @@ class _Merging:
         return history.history(since, self.places.valued(verdict.until, *place))
 
     def rows(self, mask: pl.Series, moved: Values | None = None) -> pl.LazyFrame:
-        """The keyed rows that a mask marks, `at` being when their versions begin."""
+        """The keyed rows that a mask marks, `since` being when their versions begin."""
         file, row = pl.col("file"), pl.col("row")
         found = pl.scan_parquet(self.keyed).filter(self.places.marked(mask, file, row))
         if moved is None or moved.numbers.is_empty():
             return found
-        return found.with_columns(pl.coalesce(self.places.valued(moved, file, row), pl.col("at")).alias("at"))
+        return found.with_columns(pl.coalesce(self.places.valued(moved, file, row), pl.col("since")).alias("since"))
 
     def revision(self, verdict: _Verdict, gone: Path | None) -> Revision:
         """What the commit does to rows that are in the table: those that are written anew, and those that left."""
@@ -328,12 +328,12 @@ class _Merging:
         left = self.keys_of(gone) if gone is not None else None
         now = pl.lit(self.how.started, dtype=_TIME)
         if self.scd2:
-            closed = [self.rows(verdict.opens, verdict.moved).select(LOW, HIGH, *keys, "at")]
-            closed += [left.with_columns(pl.max_horizontal(pl.col("at").cast(_TIME), now))] if left is not None else []
+            closed = [self.rows(verdict.opens, verdict.moved).select(LOW, HIGH, *keys, "since")]
+            closed += [left.with_columns(pl.max_horizontal(pl.col("since").cast(_TIME), now))] if left is not None else []
             until, current = history.VALID_TO.name, history.IS_CURRENT.name
             amended = self.kept_file(
                 [
-                    f.select(LOW, HIGH, *_names(self.key), pl.col("at").alias(until), pl.lit(False).alias(current))
+                    f.select(LOW, HIGH, *_names(self.key), pl.col("since").alias(until), pl.lit(False).alias(current))
                     for f in closed
                 ],
                 "amended.parquet",
@@ -342,19 +342,19 @@ class _Merging:
         replaced = [self.rows(verdict.opens).select(LOW, HIGH, *keys)]
         soft = self.plan.job.target.detect_deletes == "soft"
         if left is not None and not soft:
-            replaced.append(left.drop("at"))
+            replaced.append(left.drop("since"))
         amended = None
         if left is not None and soft:
-            marked = left.drop("at").with_columns(now.alias(history.DELETED_AT.name))
+            marked = left.drop("since").with_columns(now.alias(history.DELETED_AT.name))
             amended = self.kept_file([marked], "amended.parquet")
         out = self.kept_file(replaced, "replaced.parquet")
         return Revision("merge", self.key, gone=out, amended=amended) if out or amended else APPEND
 
     def keys_of(self, gone: Path) -> pl.LazyFrame:
-        """LOW, HIGH, the key's columns and `at` of the keys in a file of hashes, their values taken from the table."""
+        """LOW, HIGH, the key's columns and `since` of the keys in a file of hashes, their values taken from the table."""
         existing = self.target.existing(list(self.key))
         assert existing is not None
-        hashes = pl.scan_parquet(gone).select(pl.col("h1").alias(LOW), pl.col("h2").alias(HIGH), "at")
+        hashes = pl.scan_parquet(gone).select(pl.col("h1").alias(LOW), pl.col("h2").alias(HIGH), "since")
         keys = existing.filter(self.complete()).select(*identity(self.key), *_names(self.key))
         return keys.join(hashes, on=[LOW, HIGH], how="inner").unique([LOW, HIGH])
 
@@ -387,7 +387,7 @@ class _Merging:
             kept = kept & ~self.ended(verdict)
         state = pl.lit(versions.LIVE, dtype=pl.Int8).alias("state")
         rows = self.rows(kept, verdict.moved).select(
-            pl.col(LOW).alias("h1"), pl.col(HIGH).alias("h2"), "cur", *_ROW, "at", state
+            pl.col(LOW).alias("h1"), pl.col(HIGH).alias("h2"), "cur", *_ROW, "since", state
         )
         found = [rows.select(names)]
         if gone is not None:
@@ -398,8 +398,8 @@ class _Merging:
                 "h1",
                 "h2",
                 *(pl.lit(None, dtype=schema[n]).alias(n) for n in ("cur", *_ROW)),
-                (pl.max_horizontal(pl.col("at").cast(_TIME), now) if self.scd2 else pl.lit(None, dtype=_TIME)).alias(
-                    "at"
+                (pl.max_horizontal(pl.col("since").cast(_TIME), now) if self.scd2 else pl.lit(None, dtype=_TIME)).alias(
+                    "since"
                 ),
                 pl.lit(versions.GONE if hard else versions.ENDED, dtype=pl.Int8).alias("state"),
             )
