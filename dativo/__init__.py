@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from dativo.observe.listener import Listener
     from dativo.pipeline.check import Checked, Finding, check
     from dativo.pipeline.difference import ColumnChange, RunDiff, diff_runs
+    from dativo.pipeline.discover import (
+        DraftFile,
+        discover,
+        source_of_connector,
+        source_of_job,
+        write_drafts,
+    )
     from dativo.pipeline.doctor import Check, doctor
     from dativo.pipeline.explain import JobOutline, StreamOutline, explain
     from dativo.pipeline.export import Exported, export
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
     from dativo.pipeline.validate import Validation, validate
     from dativo.receipt import Receipt, StreamReceipt
     from dativo.secret_managers.choice import secret_manager
+    from dativo.sources.discovery import FoundStream
 
 __version__ = "0.1.0"
 
@@ -50,9 +58,11 @@ __all__ = [
     "ConfigError",
     "ConnectorOffer",
     "DativoError",
+    "DraftFile",
     "Ended",
     "Exported",
     "Finding",
+    "FoundStream",
     "JobOutline",
     "JobState",
     "Left",
@@ -81,6 +91,7 @@ __all__ = [
     "__version__",
     "check",
     "diff_runs",
+    "discover",
     "doctor",
     "explain",
     "export",
@@ -104,9 +115,12 @@ __all__ = [
     "show_run",
     "show_state",
     "show_table",
+    "source_of_connector",
+    "source_of_job",
     "startup",
     "sync",
     "validate",
+    "write_drafts",
 ]
 
 _WHERE = {
@@ -117,9 +131,11 @@ _WHERE = {
     "ConfigError": "dativo.errors",
     "ConnectorOffer": "dativo.pipeline.offer",
     "DativoError": "dativo.errors",
+    "DraftFile": "dativo.pipeline.discover",
     "Ended": "dativo.pipeline.fleet",
     "Exported": "dativo.pipeline.export",
     "Finding": "dativo.pipeline.check",
+    "FoundStream": "dativo.sources.discovery",
     "JobOutline": "dativo.pipeline.explain",
     "JobState": "dativo.pipeline.states",
     "Left": "dativo.pipeline.maintain",
@@ -147,6 +163,7 @@ _WHERE = {
     "Watch": "dativo.pipeline.fleet",
     "check": "dativo.pipeline.check",
     "diff_runs": "dativo.pipeline.difference",
+    "discover": "dativo.pipeline.discover",
     "doctor": "dativo.pipeline.doctor",
     "explain": "dativo.pipeline.explain",
     "export": "dativo.pipeline.export",
@@ -170,9 +187,12 @@ _WHERE = {
     "show_run": "dativo.pipeline.run_names",
     "show_state": "dativo.pipeline.states",
     "show_table": "dativo.pipeline.tables",
+    "source_of_connector": "dativo.pipeline.discover",
+    "source_of_job": "dativo.pipeline.discover",
     "startup": "dativo.pipeline.startup",
     "sync": "dativo.pipeline.run",
     "validate": "dativo.pipeline.validate",
+    "write_drafts": "dativo.pipeline.discover",
 }
 
 

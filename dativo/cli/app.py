@@ -45,6 +45,7 @@ COMMANDS = {
     "export": Command("export", "Write rows as Markdown-KV, JSON lines, CSV or Parquet.", "Take out"),
     "validate": Command("validate", "Find every mistake in the configuration at once.", "Set up"),
     "check": Command("check", "Check environment, secrets, source and target of a job.", "Set up"),
+    "discover": Command("discover", "Show what a source has, and draft contracts for it.", "Set up"),
     "init": Command("init", "Make a project in an empty folder, or the demo.", "Set up"),
     "connectors": Command("connectors", "List the connectors and which of them are ready.", "Set up"),
     "maintain": Command("maintain", "Merge small files, expire snapshots, remove orphans of tables.", "Set up"),

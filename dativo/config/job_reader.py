@@ -43,7 +43,7 @@ def read_job(
     if node.kind != "map":
         problems.add(f"expected a job (a map), got a {node.kind}", node.mark, "", "write `tenant_id: …` and so on")
         return None
-    reading = _reading(path, node, library, environment, mode, problems)
+    reading = reading_of(path, node, library, environment, mode, problems)
     file = decode(reading.head, JobFile, problems)
     tenant = check_tenant(reading.head.get("tenant_id"), problems)
     registry = library.registry(reading.folder, problems)
@@ -57,9 +57,10 @@ def read_job(
     return None if problems.errors() else msgspec.structs.replace(job, warnings=tuple(problems.warnings()))
 
 
-def _reading(
+def reading_of(
     path: Path, node: Node, library: Library, environment: Environment, mode: Mode | None, problems: Problems
 ) -> Reading:
+    """What the steps of resolving a job share, from its document; `mode` is what the command line asks for."""
     own = node.get("mode")
     mode = mode or ("cloud" if own is not None and own.value == "cloud" else "self_hosted")
     if mode == "cloud":
@@ -110,7 +111,7 @@ def _resolved(
         missing=missing_variables(reading, source, target),
         unbuilt=_unbuilt(file, goal),
         warnings=(),
-        marks=_marks(reading, source, target),
+        marks=marks_of(("", reading.node), ("source", source.node), ("target", target.node)),
         connections={**source.connections, **target.connections},
         secrets=source.secrets.with_those_of(target.secrets),
     )
@@ -124,10 +125,9 @@ def _schema_mode(target: Target, contracts: list[Contract]) -> Literal["strict",
     return "merge" if mode == "merge" else "relaxed"
 
 
-def _marks(reading: Reading, source: Side[Source], target: Side[Target]) -> dict[str, Mark]:
-    """Where every setting stands, the recipes' too."""
-    nodes = ((reading.node, ""), (source.node, "source"), (target.node, "target"))
-    return {field: found.mark for node, path in nodes for field, found in node.walk(path) if field}
+def marks_of(*documents: tuple[str, Node]) -> dict[str, Mark]:
+    """Where every setting stands, by the path that its document has; the later documents win."""
+    return {field: found.mark for path, node in documents for field, found in node.walk(path) if field}
 
 
 def _unbuilt(file: JobFile, target: Target) -> tuple[str, ...]:

@@ -24,6 +24,15 @@ def missing_variables(reading: Reading, source: Side[Source], target: Side[Targe
     ]
     used += [(field, node) for field, node in source.unset if _source_uses(field, source)]
     used += [(field, node) for field, node in target.unset if _target_uses(field, target, reading)]
+    return _noted(used, reading)
+
+
+def missing_of_source(reading: Reading, source: Side[Source]) -> tuple[str, ...]:
+    """As `missing_variables`, of what reads the source and nothing else."""
+    return _noted([(field, node) for field, node in source.unset if _source_uses(field, source)], reading)
+
+
+def _noted(used: list[tuple[str, Node]], reading: Reading) -> tuple[str, ...]:
     for field, node in used:
         reading.needs(node, field, error=False)
     return tuple(dict.fromkeys(name for _, node in used for name in node.unset))
