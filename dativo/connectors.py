@@ -73,6 +73,7 @@ def _database(extra: str) -> Adapter:
         forget="dativo.targets.databases.forget:forget",
         check="dativo.targets.databases.check:check",
         formats=(),
+        merges=True,
     )
 
 
@@ -111,6 +112,7 @@ TARGETS = {
     "s3": _objects("s3"),
     "minio": _objects("minio"),
     "azure_blob": _objects("azure_blob"),
+    "csv": _objects("csv")._replace(formats=("csv",)),
     "postgres": _database("postgres"),
     "mysql": _database("mysql"),
 }

@@ -12,7 +12,8 @@ import pytest
 from pyiceberg.expressions import BooleanExpression
 
 from dativo.config.connection import Connection
-from dativo.stores.store import ObjectStore, open_store
+from dativo.stores.store import ObjectStore
+from dativo.targets.objects.located import store_of
 from tests.lake import Lake
 from tests.project import Project
 
@@ -25,7 +26,7 @@ class ObjectLake(Lake):
         self.connection = connection
         self.options = target
         super().__init__(project, {"connection": connection, **target})
-        self.prefix = f"{self.namespace}/default/people"
+        self.prefix = "people" if connector == "csv" else f"{self.namespace}/default/people"
         self.name = self.store.uri(self.prefix)
 
     def make_job(self, name: str, **more: Any) -> None:
@@ -50,17 +51,17 @@ class ObjectLake(Lake):
 
     @property
     def store(self) -> ObjectStore:
-        return open_store(self.connected)
+        return store_of(self.project.load(self.job))
 
     def manifest(self, name: str | None = None) -> dict[str, Any]:
         """The manifest as any program reads it."""
-        base = (name or self.name).removeprefix(self.store.uri())
+        base = (name or self.name).removeprefix(self.store.uri()).lstrip("/")
         found: dict[str, Any] = json.loads(self.store.read(f"{base}/_dativo/manifest.json")[0])
         return found
 
     def entries(self, name: str | None = None) -> list[dict[str, Any]]:
         """The files that count, by the manifest and its segments."""
-        base = (name or self.name).removeprefix(self.store.uri())
+        base = (name or self.name).removeprefix(self.store.uri()).lstrip("/")
         manifest = self.manifest(name)
         found = [e for s in manifest["segments"] for e in json.loads(self.store.read(f"{base}/{s['path']}")[0])]
         return [*found, *manifest["entries"]]
@@ -69,7 +70,7 @@ class ObjectLake(Lake):
         return self.entries(name)
 
     def rows(self, name: str | None = None, where: BooleanExpression | None = None) -> pl.DataFrame:
-        base = (name or self.name).removeprefix(self.store.uri())
+        base = (name or self.name).removeprefix(self.store.uri()).lstrip("/")
         read: dict[str, Callable[[Any], pl.DataFrame]] = {
             "parquet": pl.read_parquet, "csv": pl.read_csv, "json": pl.read_ndjson,
         }  # fmt: skip
@@ -84,12 +85,13 @@ class ObjectLake(Lake):
         return {o.key for o in self.store.list(f"{self.prefix}/") if "/_dativo/" not in o.key}
 
     def before_next_commit(self, target: Any, rival: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-        write = ObjectStore.write
+        kind = type(self.store)
+        write: Any = kind.write
 
         def rival_first(store: ObjectStore, key: str, *given: Any, **named: Any) -> str:
             if key.endswith("manifest.json"):
-                monkeypatch.setattr(ObjectStore, "write", write)
+                monkeypatch.setattr(kind, "write", write)
                 rival()
-            return write(store, key, *given, **named)
+            return str(write(store, key, *given, **named))
 
-        monkeypatch.setattr(ObjectStore, "write", rival_first)
+        monkeypatch.setattr(kind, "write", rival_first)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from urllib.parse import quote
 from uuid import uuid4
@@ -23,6 +23,8 @@ from dativo.stores.opening import ROLE_BUCKET, opened, polars_options
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from dativo.stores.upload import Upload
 
 READ_AHEAD = 8 * 1024 * 1024  # bytes that one request fetches of an object that is read from its beginning to its end
 AT_ONCE = 1000  # objects that one request lists or deletes, the most that S3 allows
@@ -132,6 +134,19 @@ class ObjectStore:
                 use_multipart=None if mode == "overwrite" else False,
             )
         return (result["e_tag"] or "").strip('"')
+
+    def upload(
+        self,
+        key: str,
+        content_type: str,
+        describe: Callable[[bool], Mapping[str, str]],
+        tags: Mapping[str, str],
+        part: int | None = None,
+    ) -> Upload:
+        """An object that is written piece by piece; see Upload."""
+        from dativo.stores.upload import PART, Upload
+
+        return Upload(self, key, content_type, describe, tags, part or PART)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; those that are gone already do not matter."""

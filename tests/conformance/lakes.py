@@ -57,6 +57,10 @@ def _azure(project: Project, request: pytest.FixtureRequest) -> Lake:
     return ObjectLake(project, "azure_blob", {"endpoint": server.endpoint, "container": container, **keys})
 
 
+def _folder(project: Project, _: pytest.FixtureRequest) -> Lake:
+    return ObjectLake(project, "csv", {"path": "out"})
+
+
 def _postgres(project: Project, request: pytest.FixtureRequest) -> Lake:
     server: Postgres = request.getfixturevalue("postgres_server")
     return DatabaseLake(project, "postgres", server, server.make_database(f"tables_{secrets.token_hex(6)}"), "public")
@@ -78,6 +82,7 @@ LAKES = [
     pytest.param(partial(_minio, connector="minio", **_csv), id="minio-csv", marks=pytest.mark.server),
     pytest.param(partial(_minio, connector="minio", file_format="json"), id="minio-json", marks=pytest.mark.server),
     pytest.param(_azure, id="azure", marks=pytest.mark.server),
+    pytest.param(_folder, id="csv"),
     pytest.param(_postgres, id="postgres", marks=pytest.mark.server),
     pytest.param(_mysql, id="mysql", marks=pytest.mark.server),
 ]

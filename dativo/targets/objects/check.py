@@ -6,14 +6,14 @@ from typing import Any
 
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import DativoError
-from dativo.stores.store import open_store
+from dativo.targets.objects.located import store_of
 from dativo.targets.reach import finding
 
 
 def check(job: ResolvedJob) -> list[dict[str, Any]]:
     """Findings, the first that is not ok being the one to mend first. Nothing is made but objects that are removed."""
     try:
-        store = open_store(job.connections["target"])
+        store = store_of(job)
         store.check(conditions=True)
     except DativoError as error:
         problem = error.problems()[0]

@@ -36,8 +36,7 @@ class DataFile:
         self._counter: Counter | None = _COUNTERS[writer.format]()
         self._packer = _packer(writer)
         hive = "/".join(f"{k}={v}" for k, v in partition.items())
-        self.upload = Upload(
-            writer.place.store,
+        self.upload: Upload = writer.place.store.upload(
             writer.place.key(path),
             CONTENT_TYPES[writer.format],
             lambda whole: writer.describe(hive, self.rows if whole else None, self.upload.size if whole else None),

@@ -7,10 +7,9 @@ from contextlib import suppress
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
-from dativo.stores.store import open_store
 from dativo.targets.objects.columns import contract_field
 from dativo.targets.objects.commit import Plan, commit
-from dativo.targets.objects.layout import place
+from dativo.targets.objects.located import located
 from dativo.targets.objects.manifest import load
 from dativo.targets.objects.memory import decode_state, encode_state
 from dativo.targets.saved import DamagedState
@@ -22,7 +21,7 @@ def forget(job: ResolvedJob, stream: StreamConfig, token: str, expected: str | N
     `expected` is the newest token that the person was told of. Raises CommitConflict when a run has committed since,
     StateError for a memory that a newer version of the program wrote, StoreError when it cannot be done.
     """
-    where = place(job, stream, open_store(job.connections["target"]))
+    where = located(job, stream)
     found = load(where)
     if found is None:
         return

@@ -12,8 +12,9 @@ from functools import cached_property
 
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import TargetError
-from dativo.stores.store import StoredObject, open_store
-from dativo.targets.objects.layout import HIDDEN, REJECTS_SUFFIX, Place, place
+from dativo.stores.store import StoredObject
+from dativo.targets.objects.layout import HIDDEN, REJECTS_SUFFIX, Place
+from dativo.targets.objects.located import located
 from dativo.targets.objects.manifest import entries, load
 from dativo.targets.upkeep import Branches, Compaction, Expiry, NotHere, Orphans, Wanted
 
@@ -31,7 +32,7 @@ class ObjectKeeper:
     @cached_property
     def places(self) -> dict[str, Place]:
         """The tables by their names."""
-        own = place(self.job, self.stream, open_store(self.job.connections["target"]))
+        own = located(self.job, self.stream)
         name = f"{self.stream.namespace}.{self.stream.table}"
         return {name: own, name + REJECTS_SUFFIX: own.rejects()}
 

@@ -35,7 +35,7 @@ def file_options(job: ResolvedJob) -> FileOptions:
     options: dict[str, Any] = {} if engine is None or isinstance(engine, str) else dict(engine.options)
     own = options.get("native")
     options = {**(own if isinstance(own, dict) else {}), **options}
-    format = cast(Format, job.target.file_format or "parquet")
+    format = cast(Format, job.target.file_format or ("csv" if job.target_type == "csv" else "parquet"))
     known = _COMPRESSIONS[format]
     given = options.get("compression")
     text = str(given).lower() if given is not None else known[0]

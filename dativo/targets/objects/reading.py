@@ -9,9 +9,9 @@ import polars as pl
 from dativo.config.field import Field
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import TargetError
-from dativo.stores.store import open_store
 from dativo.targets.objects.columns import contract_field
-from dativo.targets.objects.layout import Place, place
+from dativo.targets.objects.layout import Place
+from dativo.targets.objects.located import located
 from dativo.targets.objects.manifest import Commit, Manifest, entries, load
 from dativo.targets.objects.memory import decode_state
 from dativo.targets.objects.options import file_options
@@ -34,7 +34,7 @@ class ObjectReader:
 
     @cached_property
     def place(self) -> Place:
-        return place(self.job, self.stream, open_store(self.job.connections["target"]))
+        return located(self.job, self.stream)
 
     @cached_property
     def manifest(self) -> Manifest | None:

@@ -17,11 +17,11 @@ from dativo.contract.evolve import Change, changes
 from dativo.errors import DativoError, SchemaChangeRefused, TargetError
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
-from dativo.stores.store import open_store
 from dativo.targets.objects.columns import column, stored_column
 from dativo.targets.objects.commit import Plan, Replacing, commit
 from dativo.targets.objects.files import FileWriter
-from dativo.targets.objects.layout import Place, metadata, object_tags, place
+from dativo.targets.objects.layout import Place, metadata, object_tags
+from dativo.targets.objects.located import located
 from dativo.targets.objects.manifest import Manifest, Segment, entries, load
 from dativo.targets.objects.memory import decode_state, encode_state
 from dativo.targets.objects.options import FileOptions, file_options
@@ -41,7 +41,7 @@ class ObjectTarget:
         self.started = started
         self.key = f"{job.tenant_id}.{job.name}.{stream.name}"
         self.options: FileOptions = file_options(job)
-        self.place: Place = place(job, stream, open_store(job.connections["target"]))
+        self.place: Place = located(job, stream)
         self.manifest: Manifest | None = None
         self.begun_on: Manifest | None = None
         self.shape: TableShape | None = None
