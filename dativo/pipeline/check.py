@@ -17,6 +17,7 @@ from dativo.config.connection import Connection
 from dativo.config.connection_fields import STORES, endpoint_url
 from dativo.config.environment import process_environment
 from dativo.config.needs import LOCAL_SOURCES
+from dativo.config.relations import DATABASES
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import DativoError, Problem
 from dativo.pipeline.deadline import ask_all
@@ -26,7 +27,6 @@ from dativo.targets.reach import Unreachable, finding, knock, knock_at, unreacha
 
 # Longer than any of the questions may take by itself.
 SECONDS = 15.0
-DATABASES = ("postgres", "mysql")
 
 Side = Literal["job", "source", "target"]
 Status = Literal["ok", "note", "warning", "failed"]
@@ -130,9 +130,9 @@ def source_findings(job: ResolvedJob, *, deep: bool = True) -> list[Finding]:
     if job.source.custom_reader:
         return []
     if job.source_type in DATABASES:
-        return _findings("source", [_port(job)])
-    if job.source_type == "sqlite":
-        return _findings("source", [_database_file(job)])
+        reached = _database_file(job) if job.source_type == "sqlite" else _port(job)
+        if not (reached["ok"] and deep):
+            return _findings("source", [reached])
     if job.source_type not in connectors.SOURCES:
         return []
     if job.source_type in STORES and not deep:
@@ -149,7 +149,9 @@ def source_findings(job: ResolvedJob, *, deep: bool = True) -> list[Finding]:
                 found += connectors.source(job).check(stream)
         except DativoError as error:
             found.append(_as_finding(stream.name, error))
-    return _findings("source", found)
+    # Each stream of a database tells of the connection that all of them use.
+    told = [entry for position, entry in enumerate(found) if entry not in found[:position]]
+    return _findings("source", told)
 
 
 def target_findings(job: ResolvedJob) -> list[Finding]:
@@ -166,6 +168,8 @@ def target_findings(job: ResolvedJob) -> list[Finding]:
 def _port(job: ResolvedJob) -> dict[str, Any]:
     connection = job.connections["source"]
     host, port = connection.get("host") or "", connection.get("port") or ""
+    if host.startswith("/"):
+        return finding("database", True, f"{job.source_type} is reached by a socket in {host}")
     origin = f"host: {connection.origin('host')}\nport: {connection.origin('port')}"
     try:
         knock(host, int(port) if port.isdecimal() else -1)
@@ -199,7 +203,7 @@ def _database_file(job: ResolvedJob) -> dict[str, Any]:
     if not text:
         return finding("database", False, "no database is named", connection.origin("database_path"), code="settings")
     path = Path(text).expanduser()
-    there = (path if path.is_absolute() else Path(job.root) / path).is_file()
+    there = any((place / path).is_file() for place in (Path.cwd(), Path(job.root)))
     hint = "" if there else f"database_path: {connection.origin('database_path')}"
     return finding("database", there, text if there else f"there is no file '{text}'", hint, code="not_found")
 

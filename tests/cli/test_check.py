@@ -87,7 +87,9 @@ def test_a_folder_that_may_not_be_written_is_told(project: Project, dativo: Dati
 
 
 @pytest.mark.parametrize("form", ["tables", "sqlite"])
-def test_databases_are_asked_though_they_are_not_built_yet(project: Project, dativo: Dativo, form: str) -> None:
+def test_a_database_that_does_not_answer_is_told_with_where_its_address_comes_from(
+    project: Project, dativo: Dativo, form: str
+) -> None:
     port = free_port()
     people(project)
     if form == "tables":
@@ -99,7 +101,32 @@ def test_databases_are_asked_though_they_are_not_built_yet(project: Project, dat
     project.write(f"connectors/sources/{recipe}.yaml", f"name: {recipe}\ntype: {recipe}\ndefault_engine: native\n")
     project.job("people", source_connector_path=f"connectors/sources/{recipe}.yaml", source=source)
     answer = dativo("check", "people", code=2)
-    assert text in answer.out and "jobs/acme/people.yaml:" in answer.out and "is not built yet" in answer.out
+    assert text in answer.out and "jobs/acme/people.yaml:" in answer.out
+
+
+def test_a_database_is_asked_for_its_tables_columns_and_cursors(
+    project: Project, dativo: Dativo, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = postgres_server
+    database = server.make_database(f"check_{free_port()}")
+    server.sql("create table people (id int primary key, name text, changed timestamptz)", database)
+    for name, value in {**server.environment, "PGDATABASE": database}.items():
+        monkeypatch.setenv(name, value)
+
+    def checked(*, code: int, **source: Any) -> str:
+        project.job(
+            "people",
+            source_connector_path="connectors/sources/postgres.yaml",
+            source={"tables": [{"name": "people"}], **source},
+        )
+        return dativo("check", "people", code=code).out
+
+    people(project)
+    found = checked(code=0)
+    assert f"database '{database}'" in found and "people" in found
+    assert "people_lost" in checked(code=2, tables=[{"name": "people_lost"}])
+    found = checked(code=2, incremental={"cursor_field": "chanced"})
+    assert "no column 'chanced'" in found and "did you mean 'changed'?" in found
 
 
 def test_secrets_are_counted_and_named_but_never_shown(project: Project, dativo: Dativo) -> None:
