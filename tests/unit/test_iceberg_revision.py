@@ -17,7 +17,7 @@ from dativo.config.partition import Partition
 from dativo.errors import ConfigError
 from tests.lake import Lake
 from tests.project import Project
-from tests.unit.merging import Merger, frame
+from tests.merging import Merger, frame
 
 MODES = ["copy-on-write", "merge-on-read"]
 ID = Field(name="id", kind="long")

@@ -40,7 +40,6 @@ class Merger:
         self.columns = tuple(columns)
         self.key = tuple(f for f in columns if f.name in key)
         self.partitioning = tuple(partitioning)
-        self.number = 0
 
     def load(self, rows: pl.DataFrame, **more: Any) -> Committed:
         return self.lake.load(self.columns, rows, partitioning=self.partitioning, **more)
@@ -53,8 +52,7 @@ class Merger:
     def revision(
         self, gone: pl.DataFrame | None = None, amended: pl.DataFrame | None = None, only: str | None = None
     ) -> Revision:
-        self.number += 1
-        folder = self.lake.project.root / ".local" / "staging" / f"merge-{self.number}"
+        folder = self.lake.project.root / ".local" / "staging" / f"merge-{uuid.uuid4()}"
         return Revision(
             "merge",
             self.key,
