@@ -18,7 +18,10 @@ settings.register_profile(
 )  # fmt: skip
 settings.load_profile("dativo")
 
-_FOREIGN = ("DATIVO_", "STATE_DIR", "NESSIE_", "S3_", "AWS_", "MINIO_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
+_FOREIGN = (
+    "DATIVO_", "STATE_DIR", "NESSIE_", "S3_", "AWS_", "MINIO_", "PG", "POSTGRES_", "MYSQL_", "SQLITE_", "NO_COLOR",
+    "FORCE_COLOR", "COLUMNS",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

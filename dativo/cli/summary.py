@@ -124,8 +124,8 @@ def _after(receipt: Receipt, stream: StreamReceipt, console: Console) -> None:
         console.print(f"{stream.table}: nothing new{files}; no snapshot was made")
     elif stream.status == "loaded":
         made = f"snapshot {stream.snapshot_id}" if stream.snapshot_id is not None else "no snapshot: no row is new"
-        written = f"{plural(stream.files, 'file')} of {size(stream.bytes)}"
-        console.print(f"{stream.table}: {made}, {written}")
+        written = f", {plural(stream.files, 'file')} of {size(stream.bytes)}" if stream.files else ""
+        console.print(f"{stream.table}: {made}{written}")
         console.print(f"run {receipt.run_id}, peak memory {size(receipt.peak_memory)}")
     for note in stream.warnings:
         console.print(f"note: {cell(note, 500)}")

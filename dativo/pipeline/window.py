@@ -60,7 +60,8 @@ def _refuse(job: ResolvedJob, streams: Sequence[StreamConfig], full_refresh: boo
         )
     without = [r for s in streams for r in s.relations if job.cursor_field(r) is None]
     if job.incremental is None or without:
-        what = f"'{without[0].object}' of job '{job.name}'" if without else f"job '{job.name}'"
+        one = job.incremental is not None and without
+        what = f"'{without[0].object}' of job '{job.name}'" if one else f"job '{job.name}'"
         raise _wrong(
             f"--since and --until need a cursor, and {what} has none",
             "add `incremental: {strategy: updated_at, cursor_field: updated_at}` to the job's source",
