@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -108,7 +108,7 @@ def _sized(value: bytes) -> bytes:
 
 
 def _blocks(connection: Connection[Any], size: int) -> Iterator[Block]:
-    read = connection._rfile.readinto1
+    read = _reading(connection._rfile)
     data = np.empty(size + PADDING, dtype=np.uint8)
     filled = 0
     while True:
@@ -142,6 +142,24 @@ def _blocks(connection: Connection[Any], size: int) -> Iterator[Block]:
         data = np.empty(max(size, min(need, _LARGEST + 4), len(held)) + PADDING, dtype=np.uint8)
         filled = len(held)
         data[:filled] = held
+
+
+def _reading(file: Any) -> Callable[[memoryview], int]:
+    """Reads what has come, at least a byte, into a buffer.
+
+    What PyMySQL's reader holds already comes first. Its own `readinto1` waits for more where it holds less than fits.
+    """
+    held = len(file.peek())
+
+    def read(into: memoryview) -> int:
+        nonlocal held
+        if not held:
+            return int(file.raw.readinto(into))
+        got = int(file.readinto(into[:held]))
+        held -= got
+        return got
+
+    return read
 
 
 def _length(data: npt.NDArray[np.uint8], at: int) -> int:
