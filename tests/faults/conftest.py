@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.database import Orders
 from tests.faults.lakehouse import Lakehouse, People, lakehouse
 from tests.faults.people import FIELDS, ROWS, people
 from tests.faults.program import Pool, Program
+from tests.faults.strait import strait
 from tests.faults.worker import Worker
 from tests.project import Project
+from tests.samples.databases import new_database
+
+SERVERS = {"postgres": "postgres_server", "mysql": "mariadb_server"}
 
 
 @pytest.fixture
@@ -79,3 +84,16 @@ def nessie_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lake: Lakehouse)
     """A job on Nessie; its table is not there yet."""
     monkeypatch.chdir(tmp_path)
     return People(tmp_path, lake)
+
+
+@pytest.fixture(params=[pytest.param(d, marks=pytest.mark.server) for d in SERVERS])
+def orders(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orders]:
+    """A job that loads a table of a database of its own on a server that all share, through a proxy; no row is there yet."""
+    monkeypatch.chdir(tmp_path)
+    server = request.getfixturevalue(SERVERS[request.param])
+    database = new_database(request.param, tmp_path, server)
+    with strait(server.port) as way:
+        made = Orders(tmp_path, database, way)
+        for name, value in made.environment.items():
+            monkeypatch.setenv(name, value)
+        yield made

@@ -58,7 +58,10 @@ class Database:
         name = quoted(column.name, self.dialect)
         if column.contract != "string" or self.dialect == "sqlite":
             return name
-        return f"{name}::text" if self.dialect == "postgres" else f"CAST({name} AS CHAR)"
+        if self.dialect == "mysql":
+            return f"CAST({name} AS CHAR)"
+        # An array becomes JSON.
+        return f"array_to_json({name})::text" if column.kind == "tags" else f"{name}::text"
 
     def _connect(self) -> Any:
         if self.dialect == "postgres":
