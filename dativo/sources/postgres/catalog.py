@@ -22,12 +22,14 @@ _PAGED = ("r", "m")
 
 @dataclass(slots=True, frozen=True)
 class Column:
-    """A column as the catalog has it. `collation` is SQL that compares text as the column does, or empty."""
+    """A column as the catalog has it. `collation` is SQL that compares text as the column does, or empty; `number` is
+    never given to another column of the table."""
 
     name: str
     type: PgType
     not_null: bool = False
     collation: str = ""
+    number: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -133,7 +135,7 @@ def _columns(session: Session, oid: int, doing: str) -> tuple[Column, ...]:
     rows = session.query(
         "SELECT a.attname::text, a.atttypid::int8, a.atttypmod, a.attnotnull, "
         "CASE WHEN a.attcollation <> t.typcollation OR o.collname <> 'default' "
-        "THEN quote_ident(s.nspname) || '.' || quote_ident(o.collname) ELSE '' END "
+        "THEN quote_ident(s.nspname) || '.' || quote_ident(o.collname) ELSE '' END, a.attnum "
         "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_collation o ON o.oid = a.attcollation "
         "LEFT JOIN pg_namespace s ON s.oid = o.collnamespace "
         f"WHERE a.attrelid = {int(oid)} AND a.attnum > 0 AND NOT a.attisdropped "
@@ -141,7 +143,10 @@ def _columns(session: Session, oid: int, doing: str) -> tuple[Column, ...]:
         doing,
     )
     known = _types(session, {r[1] for r in rows}, doing)
-    return tuple(Column(n, _resolved(known, t, m), not_null, collation or "") for n, t, m, not_null, collation in rows)
+    return tuple(
+        Column(name, _resolved(known, oid, modifier), not_null, collation or "", number)
+        for name, oid, modifier, not_null, collation, number in rows
+    )
 
 
 def _types(session: Session, wanted: set[int], doing: str) -> dict[int, tuple[Any, ...]]:
@@ -188,7 +193,8 @@ def _members(session: Session, oid: int, kind: str, doing: str) -> tuple[Member,
         "SELECT i.inhrelid, level + 1 FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid) "
         "SELECT n.nspname::text, c.relname::text, c.relkind::text, COALESCE(pg_relation_filenode(c.oid), 0)::int8, "
         "CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) ELSE 0 END, "
-        "CASE WHEN c.relkind IN ('r', 'm') THEN pg_table_size(c.oid) ELSE 0 END, "
+        "CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) + "
+        "COALESCE(pg_total_relation_size(NULLIF(c.reltoastrelid, 0)), 0) ELSE 0 END, "
         "has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), c.relrowsecurity, "
         "COALESCE(m.amname, 'heap') = 'heap' "
         "FROM (SELECT oid, min(level) AS level FROM tree GROUP BY oid) t JOIN pg_class c ON c.oid = t.oid "

@@ -38,6 +38,14 @@ _UNREACHED = (
     ("password authentication failed", "password", "the server refused user and password"),
     ("no password supplied", "password", "the server asks for a password"),
 )
+_STATES = (
+    ("conflict with recovery", "40001"),
+    ("due to statement timeout", "57014"),
+    ("due to user request", "57014"),
+    ("read-only transaction", "25006"),
+    ("terminating connection", "57P01"),
+    ("too many clients", "53300"),
+)
 _SETTINGS = {
     "28P01": ("password", "the server refused user and password"),
     "28000": ("user", "the server refused the user"),
@@ -78,7 +86,6 @@ def unreached(job: ResolvedJob, connection: Connection, error: Any) -> SourceErr
 def failed(job: ResolvedJob, error: Any, doing: str, *, field: str = "") -> SourceError:
     """Why a statement failed; `doing` names what was done, as `reading public.orders`."""
     said, state = _said(error), _state(error)
-    hint = ""
     if state in ("57P01", "57P02", "57P03") or state.startswith("08") or _cut(said):
         return SourceError(
             f"{doing} failed: the connection to Postgres was lost ({said}); nothing was committed", hint=AGAIN
@@ -100,14 +107,17 @@ def failed(job: ResolvedJob, error: Any, doing: str, *, field: str = "") -> Sour
         hint = f"the server has not enough of what it needs; {AGAIN}"
     elif state == "25006":
         hint = "a source is only read: nothing it runs may write"
-    elif state.startswith(("42", "22")):
+    elif state.startswith(("42", "22", "0A")) or field.endswith((".sql", ".where")):
         hint = "mend the query, the filter or the column that is named there"
+    else:
+        hint = "the server's log tells more"
     return SourceError(f"{doing} failed: {said}", hint=hint, mark=job.mark(field) if field else None, field=field)
 
 
 def _state(error: Any) -> str:
-    found = getattr(error, "sqlstate", None) or ""
-    return str(found)
+    """The SQLSTATE, by the sentence where the driver does not tell it: it does not for what fails while rows arrive."""
+    told = getattr(error, "sqlstate", None) or next(iter(re.findall(r"SQLSTATE: (\w{5})", str(error))), "")
+    return str(told) or next((state for mark, state in _STATES if mark in str(error)), "")
 
 
 def _cut(said: str) -> bool:

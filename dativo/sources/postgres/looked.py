@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dativo.config.resolved import Relation, StreamConfig
@@ -32,6 +33,13 @@ class Looked:
     reading: Reading
     window: Bounds | None
     cursor: Column | None
+    filter: str
+
+    def everything(self, columns: Sequence[str], meter: Meter) -> Reading:
+        """The reading of some columns of all rows, whatever the window."""
+        rules = {n: r for n, r in self.reading.rules.items() if n in columns}
+        conditions = (self.filter,) if self.filter else ()
+        return replace(self.reading, rules=rules, meter=meter, conditions=conditions, scattered=False)
 
     def reached(self) -> str | None:
         """The value of the cursor to be saved, found by the server in the snapshot that was read."""
@@ -70,9 +78,9 @@ def look(
     window = bounds(job, relation, since, full=full)
     column = found.column(window.column) if window is not None else None
     _check_values(session, relation, window, column)
-    given = (one_condition(job, relation, "postgres"), sql.window(window, column))
-    reading = Reading(session, found, rules, meter, tuple(c for c in given if c))
-    return Looked(session, replace(reading, scattered=_is_scattered(reading)), window, column)
+    filter_ = one_condition(job, relation, "postgres")
+    reading = Reading(session, found, rules, meter, tuple(c for c in (filter_, sql.window(window, column)) if c))
+    return Looked(session, replace(reading, scattered=_is_scattered(reading)), window, column, filter_)
 
 
 def _check_values(session: Session, relation: Relation, window: Bounds | None, column: Column | None) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pyarrow.lib import ArrowException
+
 from dativo.config.connection import Connection
 from dativo.config.resolved import ResolvedJob
 from dativo.errors import SourceError, UnsupportedError
@@ -119,10 +121,12 @@ class Session:
     def _know(self) -> None:
         facts = self.query(
             "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(), current_setting('block_size')::int, "
-            "txid_snapshot_xmin(txid_current_snapshot()), current_user::text, current_database()::text",
+            "txid_snapshot_xmin(txid_current_snapshot()), current_user::text, current_database()::text, "
+            "(SELECT oid::int8 FROM pg_database WHERE datname = current_database())",
             "asking for the server's version",
         )[0]
-        self.version, self.standby, self.block_size, self.xmin, self.user, self.database = facts
+        self.version, self.standby, self.block_size, self.xmin, self.user, self.database, own = facts
+        self.system = f"{self._identifier()}/{own}"
         try:
             self._snapshot = self._coordinator.rows("SELECT pg_export_snapshot()")[0][0]
         except driver().Error as error:
@@ -133,6 +137,15 @@ class Session:
             self._links.remove(self._coordinator)
             self._coordinator = self._open()
             self._begin(self._coordinator, None)
+
+    def _identifier(self) -> str:
+        """What tells this cluster from others, where the user may know it."""
+        found = self.query(
+            "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')", "asking who the server is"
+        )
+        if not found[0][0]:
+            return ""
+        return str(self.query("SELECT system_identifier FROM pg_control_system()", "asking who the server is")[0][0])
 
     @property
     def shared(self) -> bool:
@@ -157,16 +170,21 @@ class Session:
             return self.tried(lambda: self._coordinator.schema(sql), doing, field=field)
 
     def tried(self, work: Callable[[], T], doing: str, *, field: str = "") -> T:
-        if self.closed:
-            raise SourceError(f"{doing} failed: the reading has ended", hint="run again")
+        self._check_open(doing)
         try:
             return work()
-        except driver().Error as error:
+        # What breaks while rows arrive is told by Arrow.
+        except (driver().Error, ArrowException, OSError) as error:
             raise failed(self.job, error, doing, field=field) from None
+
+    def _check_open(self, doing: str) -> None:
+        if self.closed:
+            raise SourceError(f"{doing} failed: the reading has ended", hint="run again")
 
     @contextmanager
     def reader(self) -> Iterator[Link]:
         """A connection to read by, taken back afterwards; thrown away when reading did not come to its end."""
+        self._check_open("reading")
         if not self.shared:
             with self._coordinating:
                 yield self._coordinator

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
+
+import polars as pl
 
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
@@ -11,8 +14,9 @@ from dativo.sources.database.cursor import entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema
 from dativo.sources.database_options import database_options
 from dativo.sources.postgres.looked import Looked, look
+from dativo.sources.postgres.pieces import Pieces
 from dativo.sources.postgres.session import Session
-from dativo.sources.protocol import PROVENANCE, Extract, Meter, SourceColumn
+from dativo.sources.protocol import PROVENANCE, Extract, Meter, Piece, SourceColumn, Staged
 from dativo.state.cursor import Cursor
 
 
@@ -22,6 +26,8 @@ class PostgresSource:
     def __init__(self, job: ResolvedJob) -> None:
         self.job = job
         self.options = database_options(job)
+        # What the last reading of each stream looked at: its snapshot is asked for keys, too.
+        self._read: dict[str, list[Looked]] = {}
 
     def streams(self) -> Sequence[str]:
         return [s.name for s in self.job.streams]
@@ -47,10 +53,19 @@ class PostgresSource:
             session.close()
             raise
 
+    def keys(self, stream: StreamConfig, columns: Sequence[str], *, meter: Meter) -> pl.LazyFrame:
+        """Columns of all rows that the stream has now, in the snapshot of its last reading."""
+        readings = [one.everything(columns, meter) for one in self._read[stream.name]]
+        dtypes = [{n: r.dtype for n, r in one.rules.items()} for one in readings]
+        schema = shared_schema(stream, [one.found.name for one in readings], dtypes)
+        parts = [Part(i, dtypes[i], one.batches) for i, one in enumerate(readings)]
+        return lazy(parts, schema, meter, None).select(columns)
+
     def _extract(
         self, session: Session, stream: StreamConfig, since: Cursor | None, meter: Meter, limit: int | None, full: bool
     ) -> Extract:
         read = [look(session, stream, r, since, meter, full=full) for r in stream.relations]
+        self._read[stream.name] = read
         dtypes = [{n: r.dtype for n, r in one.reading.rules.items()} for one in read]
         names = tuple(one.reading.found.name for one in read)
         schema = shared_schema(stream, names, dtypes)
@@ -64,9 +79,20 @@ class PostgresSource:
             rules=TextRules(),
             cursor=lambda: _reached(read),
             unchanged=bool(read) and all(one.empty() for one in read),
+            pieces=None if limit is not None else partial(_pieces, read, schema),
             unique=read[0].reading.found.unique if len(read) == 1 else (),
             close=session.close,
         )
+
+
+def _pieces(
+    read: Sequence[Looked], schema: dict[str, pl.DataType], staged: Sequence[Staged]
+) -> Iterator[Piece | Staged]:
+    """The pieces of all relations, one relation after another."""
+    names = [one.reading.found.name for one in read]
+    for i, one in enumerate(read):
+        label = names[i] if names.count(names[i]) == 1 else f"{names[i]} ({i + 1})"
+        yield from Pieces(one.reading, label, i, schema)(staged)
 
 
 def _reached(read: Sequence[Looked]) -> Cursor:

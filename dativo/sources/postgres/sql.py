@@ -88,5 +88,6 @@ def greatest(source: str, conditions: Sequence[str], column: Column) -> str:
         limits.append(f"{name} < {value('10000-01-01', column)}")
     elif column.type.builtin and column.type.name in _NOT_NUMBERS:
         limits.append(f"{name} < {value('NaN' if column.type.name == 'numeric' else 'Infinity', column)}")
-    # Not max(), which some types lack.
-    return select(f"CAST({name} AS pg_catalog.text)", source, [*conditions, *limits], f" ORDER BY {name} DESC LIMIT 1")
+    # Not max(), which some types lack. A text with the column's name would be what it is ordered by.
+    last = select(f"{name} AS v", source, [*conditions, *limits], f" ORDER BY {name} DESC LIMIT 1")
+    return f"SELECT CAST(v AS pg_catalog.text) FROM ({last}) AS last"
