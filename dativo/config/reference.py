@@ -51,6 +51,10 @@ PARTS = (
         "In `source.engine.options`, or there below `native`.",
     ),
     Part(
+        "Options of database sources", "dativo.sources.database_options:DatabaseOptions", "source.engine.options",
+        "In `source.engine.options`, or there below `native`.",
+    ),
+    Part(
         "Asset", "dativo.config.asset_file:AssetFile", "",
         "A data contract: `assets/SOURCE_TYPE/vVERSION/OBJECT.yaml`. Three forms are read: flat, as here; the same below a "
         "key `asset:`, where a block `governance` (`owner`, `tags`, `classification`, `retention_days`) fills what `team`, "

@@ -93,8 +93,6 @@ def test_strict_counts_warnings_as_errors(project: Project, dativo: Dativo) -> N
 
 
 UNBUILT: list[tuple[dict[str, Any], str]] = [
-    ({"target": {"write_mode": "upsert"}}, "write_mode 'upsert'"),
-    ({"target": {"write_mode": "scd2"}}, "write_mode 'scd2'"),
     ({"target": {"markdown_kv_storage": {"mode": "string"}}}, "Markdown-KV"),
     ({"target": {"file_format": "orc"}}, "file_format 'orc'"),
     ({"target": {"catalog": "hive"}}, "hive"),
