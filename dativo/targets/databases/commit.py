@@ -169,9 +169,8 @@ class _Commit:
             dialect.make_table(opened, plan.table, plan.wanted, plan.key, plan.comment)
         elif plan.alter:
             made = self._changes(present, before)
-            by_name = {p.name: p for p in present}
             for change in made:
-                dialect.change(opened, plan.table, change, by_name.get(change.path[0]))
+                dialect.change(opened, plan.table, change)
         columns = after(present, before.columns, plan.wanted, made)
         if plan.revision.kind == "merge" and (plan.revision.gone or plan.revision.amended):
             dialect.index(opened, plan.table, plan.revision.key)

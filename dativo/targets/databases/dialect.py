@@ -168,7 +168,7 @@ class Dialect(Protocol):
         """Makes a table that only this session sees, and forgets with its end."""
         ...
 
-    def change(self, session: Session, table: Place, change: Change, found: Present | None) -> None:
+    def change(self, session: Session, table: Place, change: Change) -> None:
         """Adds, widens, describes a column, or lets it be null."""
         ...
 

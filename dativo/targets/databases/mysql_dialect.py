@@ -175,7 +175,7 @@ class MySqlDialect:
             f"COLLATE {_collation(session)}"
         )
 
-    def change(self, session: Session, table: Place, change: Change, found: Present | None) -> None:
+    def change(self, session: Session, table: Place, change: Change) -> None:
         if len(change.path) > 1:
             return  # inside JSON
         alter = f"ALTER TABLE {table.sql}"
@@ -183,7 +183,8 @@ class MySqlDialect:
             assert change.field is not None
             session.run(f"{alter} ADD COLUMN {self._column(change.field)}")
             return
-        assert found is not None
+        # An earlier change may have been one of this column, and MODIFY says all of it again.
+        found = next(c for c in self.columns(session, table) or () if c.name == change.path[0])
         type_, required, comment = found.type, not found.nullable, found.comment
         if change.action == "relax":
             required = False

@@ -25,12 +25,11 @@ def send_local(client: Any, sql: str, pieces: Iterable[Any]) -> tuple[int, int]:
     if not content.startswith(_ASKED) or content[1:] != FILE.encode():
         client._force_close()
         raise TargetError("the server asked for a file instead of the rows", hint="see which server it is")
-    try:
-        for piece in pieces:
-            client.write_packet(bytes(piece))
-    finally:
-        # An empty packet is the end of the file, also of one that could not be read to its end.
-        client.write_packet(b"")
-        done = client._read_packet()
+    # A piece that cannot be made leaves the exchange in the middle: the session is good for nothing any more.
+    for piece in pieces:
+        client.write_packet(bytes(piece))
+    # An empty packet is the end of the file.
+    client.write_packet(b"")
+    done = client._read_packet()
     told = packets.OKPacketWrapper(done)
     return int(told.affected_rows), int(told.warning_count)

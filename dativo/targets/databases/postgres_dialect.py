@@ -134,7 +134,7 @@ class PostgresDialect:
         columns = [f"{quoted(f.name)} {self.type_of(f)}" for f in fields]
         session.run(f"CREATE TEMPORARY TABLE {table.sql} ({', '.join(columns)}) ON COMMIT DROP")
 
-    def change(self, session: Session, table: Place, change: Change, found: Present | None) -> None:
+    def change(self, session: Session, table: Place, change: Change) -> None:
         if len(change.path) > 1:
             return  # inside jsonb
         alter = f"ALTER TABLE {table.sql}"

@@ -105,7 +105,8 @@ def _needed(where: Place) -> set[str]:
 def _run(where: Place, key: str) -> str | None:
     """The run that made a file; None for what no run makes, which stays."""
     inside = key.removeprefix(f"{where.base}/")
-    data = rf"(?:[^/]+=[^/]*/)*{re.escape(where.table)}_\d{{6,}}-({_RUN})\.(?:parquet|csv|json)(?:\.gz|\.zst)?"
+    ending = r"\.(?:parquet|csv|json)(?:\.gz|\.zst)?(?:\.unfinished-[0-9a-f]{32})?"
+    data = rf"(?:[^/]+=[^/]*/)*{re.escape(where.table)}_\d{{6,}}-({_RUN}){ending}"
     hidden = rf"{HIDDEN}/(?:files|state)-({_RUN})[^/]*\.json"
     match = re.fullmatch(data, inside) or re.fullmatch(hidden, inside)
     return match[1] if match else None
