@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from dativo.config.asset import Field
-from dativo.config.job import WriteMode
 from dativo.contract.rules import UNIQUE
+from dativo.pipeline.comparing import Compared, Comparing
 from dativo.pipeline.passes import collect
 from dativo.pipeline.plan import DUPLICATE, FAITHFUL, StreamPlan, build
 from dativo.sources.protocol import FILE, ROW
@@ -21,50 +20,10 @@ from dativo.staging.duck import connected, parquet
 from dativo.staging.identity import HIGH, LOW, hashes, identity, value_text
 from dativo.staging.index import KeyIndex
 from dativo.staging.places import Places
-from dativo.targets.protocol import APPEND, Revision, Target
+from dativo.targets.protocol import Target
 
 # So many files of an index are read as they are; more are made one first.
 MOST_FILES = 8
-
-
-@dataclass(slots=True, frozen=True)
-class Comparing:
-    """How keys are compared.
-
-    `cursor` is the contract's column that orders the versions of a key. With `table` rows are compared with those of the
-    table, whose `version` the index may be kept for. `listing` gives the source columns of the keys of all rows that the
-    source has now, where deletes are looked for and the reading itself is not that; with `full` it is. `key` is what hashed
-    columns are hashed with, `folder` the run's own.
-    """
-
-    mode: WriteMode
-    cursor: Field | None
-    started: datetime
-    folder: Path
-    key: str | None
-    table: bool
-    version: str | None
-    index: Callable[[str], KeyIndex]
-    deletes: bool = False
-    listing: Callable[[Sequence[str]], pl.LazyFrame] | None = None
-    memory_limit: str | None = None
-    threads: int | None = None
-
-
-@dataclass(slots=True, frozen=True)
-class Compared:
-    """What came of comparing: the plan with duplicates marked, and what becomes of the table's rows.
-
-    `updated` keys of the table get a new version, `deleted` ones have left the source. `remember` is told the table's
-    version once the rows are committed.
-    """
-
-    plan: StreamPlan
-    revision: Revision = APPEND
-    updated: int = 0
-    deleted: int = 0
-    notes: tuple[str, ...] = ()
-    remember: Callable[[str | None], None] = lambda _: None
 
 
 @dataclass(slots=True, frozen=True)
@@ -268,3 +227,8 @@ def sunk(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
     sink = frame.sink_parquet(path, compression="lz4", lazy=True, maintain_order=False)
     assert sink is not None
     return sink
+
+
+def count(path: Path) -> int:
+    """How many rows a Parquet file has."""
+    return int(pl.scan_parquet(path).select(pl.len()).collect().item())

@@ -20,24 +20,23 @@ from dativo.errors import (
     DativoError,
     Interrupted,
     TargetError,
-    UnsupportedError,
     listed,
 )
 from dativo.observe.listener import Listener
 from dativo.pipeline import gates
 from dativo.pipeline.background import NOTHING, in_background
+from dativo.pipeline.comparing import Compared, check_listing, comparing, wants_deletes
 from dativo.pipeline.history import cursor_column, first_values
 from dativo.pipeline.plan import StreamPlan, build, plan_hash, privacy_key, table_shape
 from dativo.pipeline.publish import Publication, Ready
 from dativo.pipeline.resume import resume_point
-from dativo.pipeline.staging import key_index, staging_folder, staging_root
+from dativo.pipeline.staging import staging_folder, staging_root
 from dativo.receipt import StreamReceipt
-from dativo.sources.protocol import Extract, KeyLister, Meter, Source
+from dativo.sources.protocol import Extract, Meter, Source
 from dativo.state.cursor import Cursor
 from dativo.targets.protocol import APPEND, REPLACE, Committed, Opened, Revision, Target, UnseenTarget
 
 if TYPE_CHECKING:
-    from dativo.pipeline.keys import Compared, Comparing
     from dativo.pipeline.passes import Loaded
 
 T = TypeVar("T")
@@ -123,7 +122,7 @@ class StreamRun:
 
     def _steps(self) -> StreamReceipt:
         target = self.target = self._target()
-        self._check_listing()
+        check_listing(self.job, self.source)
         extract, opened, plan = self._prepared(target)
         self._note(files_read=len(extract.files), files_skipped=extract.skipped)
         self._note(warnings=(*self.order.notes, *extract.notes))
@@ -176,19 +175,6 @@ class StreamRun:
         """Lets go what a stream on a branch keeps until its publication has ended."""
         self.stays.close()
 
-    def _check_listing(self) -> None:
-        """Raises UnsupportedError where deletes are to be noticed and the source can never tell them."""
-        job = self.job
-        wanted = job.target.detect_deletes in ("soft", "hard")
-        if wanted and job.incremental is not None and not isinstance(self.source, KeyLister):
-            raise UnsupportedError(
-                f"detect_deletes needs all keys of the source, and an incremental load of {job.source_type} "
-                "does not have them",
-                hint="leave source.incremental out, so that each run reads everything, or set target.detect_deletes: none",
-                field="target.detect_deletes",
-                mark=job.mark("target.detect_deletes"),
-            )
-
     def _target(self) -> Target:
         order, publication = self.order, self.order.publication
         if publication is None:
@@ -210,7 +196,7 @@ class StreamRun:
             self.partial = self.job.incremental is not None
             extract = self._read(since)
             # Rows may have left a source in which nothing is new.
-            needed = not extract.unchanged or (self.partial and self.job.target.detect_deletes in ("soft", "hard"))
+            needed = not extract.unchanged or (self.partial and wants_deletes(self.job))
             plan = build(self.job, self.stream, extract, "warehouse") if needed else None
         self.partial = self.partial or bool(self.job.window)
         self.order.listener.event(
@@ -255,7 +241,7 @@ class StreamRun:
         from dativo.pipeline import passes
 
         key = privacy_key(self.job, plan.treatments)
-        how = self._comparing(target, opened, folder, key)
+        how = comparing(self, target, opened, folder, key)
         final = replace(plan, added=first_values(plan, self.order.started))
         if passes.needs_keys(plan, how.mode, has_rows=how.table):
             from dativo.pipeline import keys, merging
@@ -271,52 +257,6 @@ class StreamRun:
         late = (note for note in extract.notes if note not in self.receipt.warnings)
         self._note(warnings=(*self.receipt.warnings, *late))
         return found, extract.cursor() if self.order.limit is None else self._same_cursor(opened)
-
-    def _comparing(self, target: Target, opened: Opened, folder: Path, key: str | None) -> Comparing:
-        from dativo.pipeline.keys import Comparing
-
-        job, refresh = self.job, self.order.full_refresh
-        merges = job.write_mode in ("upsert", "scd2")
-        mode = job.write_mode if merges or not refresh else "replace"
-        table = not refresh and mode != "replace" and opened.exists and self._has_rows(target)
-        deletes = table and self._looks_for_deletes(opened)
-        lister = self.source if deletes and self.partial and isinstance(self.source, KeyLister) else None
-        return Comparing(
-            mode=mode,
-            cursor=None,
-            started=self.order.started,
-            folder=folder,
-            key=key,
-            table=table,
-            version=opened.version,
-            index=partial(key_index, job, self.stream),
-            deletes=deletes,
-            listing=(lambda names: lister.keys(self.stream, names, meter=self.meter)) if lister is not None else None,
-            memory_limit=job.budget.memory_limit,
-            threads=job.budget.threads,
-        )
-
-    def _has_rows(self, target: Target) -> bool:
-        return target.existing(self.stream.asset.fields[:1]) is not None
-
-    def _looks_for_deletes(self, opened: Opened) -> bool:
-        """Whether keys that the table has and the source has not are deletes in this run.
-
-        TargetError where another job's rows would be taken for deleted, UnsupportedError where the source cannot tell.
-        """
-        job = self.job
-        wanted = job.target.detect_deletes in ("soft", "hard")
-        if self.order.limit is not None or not (wanted or (job.write_mode == "scd2" and not self.partial)):
-            return False
-        if opened.shared:
-            raise TargetError(
-                f"the table {opened.name} is also loaded by {listed(opened.shared)}, and this job would take their rows "
-                "for rows that left its source",
-                hint="load into a table of its own" + (", or set target.detect_deletes: none" if wanted else ""),
-                field="target.detect_deletes" if wanted else "target.write_mode",
-                mark=job.mark("target"),
-            )
-        return True
 
     def _same_cursor(self, opened: Opened) -> Cursor:
         """Where a run that read only some rows leaves the stream: where it was, and never where nothing is left to read."""
