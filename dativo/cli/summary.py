@@ -72,24 +72,32 @@ def results(
 def _streams(streams: list[tuple[Receipt, StreamReceipt]], console: Console) -> Table:
     """The table of one job's streams."""
     wide = console.width >= WIDE
-    numbers = ["extracted", "loaded", "rejected", "deduplicated"]
+    changes = _changes([s for _, s in streams])
+    numbers = ["extracted", "loaded", "rejected", "deduplicated", *changes]
     numbers += ["files", "bytes", "seconds", "rows/s", "peak memory"] if wide else ["seconds", "rows/s"]
     made = table("stream", "", *numbers, *(["snapshot"] if wide else []), right=numbers)
     for receipt, stream in streams:
-        made.add_row(*_row(receipt, stream, wide))
+        made.add_row(*_row(receipt, stream, wide, changes))
     return made
+
+
+def _changes(streams: Sequence[StreamReceipt]) -> list[str]:
+    """The counts of rows that were in a table already, where any stream has one."""
+    return [name for name in ("updated", "deleted") if any(getattr(s, name) for s in streams)]
 
 
 def _jobs(streams: list[tuple[Receipt, StreamReceipt]], without: Sequence[tuple[str, str]], console: Console) -> Table:
     """The table of several jobs, those that came to no receipt at its end. A stream is named where its job has several."""
     wide = console.width >= WIDE
     dropped = any(s.deduplicated for _, s in streams)
-    numbers = ["extracted", "loaded", "rejected", *(["deduplicated"] if dropped else [])]
+    changes = _changes([s for _, s in streams])
+    numbers = ["extracted", "loaded", "rejected", *(["deduplicated"] if dropped else []), *changes]
     numbers += ["files", "bytes", "seconds", "rows/s"] if wide else ["seconds"]
     made = table("job", "", *numbers, *(["table", "snapshot"] if wide else []), right=numbers)
     for receipt, stream in streams:
         name = receipt.job if len(receipt.streams) == 1 else f"{receipt.job} · {stream.stream}"
         counts = [stream.extracted, stream.loaded, stream.rejected, *([stream.deduplicated] if dropped else [])]
+        counts += [getattr(stream, name) for name in changes]
         row = [name, _STATUS[stream.status], *(f"{c:,}" for c in counts)]
         more = [f"{stream.files:,}", size(stream.bytes), f"{receipt.seconds:.2f}", _rate(receipt, stream)]
         last = [*more, stream.table, str(stream.snapshot_id or "")]
@@ -103,9 +111,10 @@ def _rate(receipt: Receipt, stream: StreamReceipt) -> str:
     return f"{stream.extracted / receipt.seconds:,.0f}" if stream.extracted and receipt.seconds else ""
 
 
-def _row(receipt: Receipt, stream: StreamReceipt, wide: bool) -> list[str]:
+def _row(receipt: Receipt, stream: StreamReceipt, wide: bool, changes: Sequence[str]) -> list[str]:
     seconds, rate = receipt.seconds, _rate(receipt, stream)
-    counts = [f"{c:,}" for c in (stream.extracted, stream.loaded, stream.rejected, stream.deduplicated)]
+    names = ("extracted", "loaded", "rejected", "deduplicated", *changes)
+    counts = [f"{getattr(stream, name):,}" for name in names]
     row = [stream.stream, _STATUS[stream.status], *counts]
     if not wide:
         return [*row, f"{seconds:.2f}", rate]
