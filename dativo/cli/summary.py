@@ -74,7 +74,7 @@ def _streams(streams: list[tuple[Receipt, StreamReceipt]], console: Console) -> 
     wide = console.width >= WIDE
     changes = _changes([s for _, s in streams])
     numbers = ["extracted", "loaded", "rejected", "deduplicated", *changes]
-    numbers += ["files", "bytes", "seconds", "rows/s", "peak memory"] if wide else ["seconds", "rows/s"]
+    numbers += ["files", "bytes", "seconds", "rows/s", "peak memory"] if wide else ["seconds", *([] if changes else ["rows/s"])]
     made = table("stream", "", *numbers, *(["snapshot"] if wide else []), right=numbers)
     for receipt, stream in streams:
         made.add_row(*_row(receipt, stream, wide, changes))
@@ -117,7 +117,7 @@ def _row(receipt: Receipt, stream: StreamReceipt, wide: bool, changes: Sequence[
     counts = [f"{getattr(stream, name):,}" for name in names]
     row = [stream.stream, _STATUS[stream.status], *counts]
     if not wide:
-        return [*row, f"{seconds:.2f}", rate]
+        return [*row, f"{seconds:.2f}", *([] if changes else [rate])]
     snapshot = str(stream.snapshot_id or "")
     memory = size(receipt.peak_memory)
     return [*row, f"{stream.files:,}", size(stream.bytes), f"{seconds:.2f}", rate, memory, snapshot]
