@@ -74,7 +74,11 @@ def _streams(streams: list[tuple[Receipt, StreamReceipt]], console: Console) -> 
     wide = console.width >= WIDE
     changes = _changes([s for _, s in streams])
     numbers = ["extracted", "loaded", "rejected", "deduplicated", *changes]
-    numbers += ["files", "bytes", "seconds", "rows/s", "peak memory"] if wide else ["seconds", *([] if changes else ["rows/s"])]
+    numbers += (
+        ["files", "bytes", "seconds", "rows/s", "peak memory"]
+        if wide
+        else ["seconds", *([] if changes else ["rows/s"])]
+    )
     made = table("stream", "", *numbers, *(["snapshot"] if wide else []), right=numbers)
     for receipt, stream in streams:
         made.add_row(*_row(receipt, stream, wide, changes))
