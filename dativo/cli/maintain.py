@@ -123,6 +123,10 @@ def _notes(one: TableUpkeep) -> list[str]:
     from dativo.cli.console import plural, size
 
     notes = []
+    if one.compaction is not None and one.compaction.riddled:
+        notes.append(
+            f"{plural(one.compaction.riddled, 'file')} of whose rows more than a tenth is deleted, written anew"
+        )
     if one.snapshots is not None and one.snapshots.files:
         e = one.snapshots
         notes.append(f"{plural(e.files, 'file')} ({size(e.bytes)}) only for the expired snapshots")

@@ -47,7 +47,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Compaction(msgspec.Struct, frozen=True, kw_only=True):
-    """Small files merged: `merged` files become `made` files. The bytes afterwards are known when it is done."""
+    """Small files merged: `merged` files become `made` files. The bytes afterwards are known when it is done.
+
+    `riddled` files are among them for their many deleted rows, of which more than a tenth of a file makes readers slow.
+    """
 
     files_before: int
     files_after: int
@@ -56,6 +59,7 @@ class Compaction(msgspec.Struct, frozen=True, kw_only=True):
     merged: int = 0
     made: int = 0
     rows: int = 0
+    riddled: int = 0
 
 
 class Expiry(msgspec.Struct, frozen=True, kw_only=True):

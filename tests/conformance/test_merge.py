@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -14,12 +15,14 @@ from dativo.config.field import Field
 from dativo.config.partition import Partition
 from dativo.errors import CommitConflict
 from dativo.pipeline.run import run_token
+from dativo.targets.iceberg.branch import publisher
 from dativo.targets.protocol import Written
 from dativo.targets.upkeep import Wanted
 from tests.conformance.lakes import LAKES
-from tests.lake import Lake, write
+from tests.lake import Lake, nessie_lake, write
 from tests.merging import Merger, handed_over
 from tests.project import Project
+from tests.services.nessie import Nessie
 
 ICEBERG = [p for p in LAKES if p.id in ("embedded", "sql", "rest", "nessie")]
 ID, TEXT, PART = Field(name="id", kind="long"), Field(name="text", kind="string"), Field(name="part", kind="long")
@@ -235,3 +238,31 @@ def test_a_merge_without_new_rows_is_a_commit_too(table: Merger) -> None:
     target = table.opened()
     done = handed_over(target, Written(), table.revision(pl.DataFrame({"id": [3]})))
     assert done.deleted == 1 and texts(table) == model([n for n in range(100) if n != 3], [])
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("mode", ["copy-on-write", "merge-on-read"])
+def test_a_merge_on_a_branch_is_audited_by_its_own_rows_and_published_at_once(
+    project: Project, nessie_server: Nessie, mode: str
+) -> None:
+    options = {"engine": {"options": {"merge_mode": mode}}}
+    lake = nessie_lake(project, nessie_server, f"space_{secrets.token_hex(6)}", **options)
+    table = Merger(lake, COLUMNS, ["id"], [Partition("part", "identity")])
+    table.load(rows(range(100), "old"))
+    job = project.load(lake.job)
+    branch = publisher(job)
+    assert branch is not None
+    token = str(run_token(datetime.now(UTC)))
+    branch.begin("acme", "job", token, [lake.namespace])
+    target = branch.target(job, job.streams[0], token, datetime.now(UTC))
+    target.open(lake.shape(COLUMNS, table.partitioning))
+    written = write(target, rows(range(90, 110), "new"))
+    done = handed_over(target, written, table.revision(rows(range(90, 110), "").select("id")))
+    branch.seal()
+    assert (done.deleted, target.audit().added) == (10, 20)
+    found = target.added(COLUMNS)
+    assert found is not None and found.collect()["id"].sort().to_list() == [*range(90, 110)]
+    assert texts(table) == model(range(100), [])
+    assert branch.publish()
+    assert texts(table) == model(range(90), range(90, 110))
+    assert branch.discard(keep=False)

@@ -16,8 +16,8 @@ from dativo.config.field import Field
 from dativo.config.partition import Partition
 from dativo.errors import ConfigError
 from tests.lake import Lake
-from tests.project import Project
 from tests.merging import Merger, frame
+from tests.project import Project
 
 MODES = ["copy-on-write", "merge-on-read"]
 ID = Field(name="id", kind="long")

@@ -10,7 +10,7 @@ from pyiceberg.table import Table
 
 from dativo.config.asset import Field
 from dativo.targets.iceberg.catalog import is_local, local_path
-from dativo.targets.iceberg.merge import KEPT
+from dativo.targets.iceberg.files import KEPT
 from dativo.targets.iceberg.schema import restored, table_columns
 from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.protocol import Audit

@@ -31,6 +31,8 @@ from dativo.targets.iceberg.schema import stored
 from dativo.targets.protocol import Output, TooManyPartitions, Written
 from dativo.targets.spill import spilled
 
+# In the names of files that hold rows of older ones: no rows that the run added.
+KEPT = "-kept"
 _read_footer: Any = pq.read_metadata
 COMPRESSION_LEVEL = 1
 ROWS_A_GROUP = 128 * 1024

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from pyiceberg.manifest import ManifestContent, ManifestEntryStatus, ManifestFile
+from pyiceberg.manifest import (
+    ManifestContent,
+    ManifestEntryStatus,
+    ManifestFile,
+    ManifestWriter,
+    ManifestWriterV2,
+)
+from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import MetadataLogEntry, Operation, Snapshot, SnapshotLogEntry
 from pyiceberg.table.update.snapshot import _FastAppendFiles
@@ -24,40 +31,60 @@ FAN = 32
 LARGEST = 1_000
 
 
+class _DeleteManifestWriter(ManifestWriterV2):
+    """A manifest of delete files, which pyiceberg reads but does not write."""
+
+    def content(self) -> ManifestContent:
+        return ManifestContent.DELETES
+
+    @property
+    def _meta(self) -> dict[str, str]:
+        return {**super()._meta, "content": "deletes"}
+
+
 class Tiered(_FastAppendFiles):
-    """A commit that merges small manifests of data files of earlier ones. Entries keep their sequence numbers."""
+    """A commit that merges small manifests of earlier ones. Entries keep their sequence numbers."""
 
     def _process_manifests(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
-        tiers: dict[tuple[int, int], list[ManifestFile]] = defaultdict(list)
+        tiers: dict[tuple[ManifestContent, int, int], list[ManifestFile]] = defaultdict(list)
         kept: list[ManifestFile] = []
         for manifest in manifests:
             own = manifest.added_snapshot_id in (None, self._snapshot_id)
-            if own or manifest.content != ManifestContent.DATA or entries(manifest) >= LARGEST:
+            if own or entries(manifest) >= LARGEST:
                 kept.append(manifest)
             else:
-                tiers[manifest.partition_spec_id, tier(entries(manifest))].append(manifest)
+                tiers[manifest.content, manifest.partition_spec_id, tier(entries(manifest))].append(manifest)
         # From the smallest tier up: what is merged may fill the next one.
-        for spec_id, level in sorted(tiers):
-            group = tiers[spec_id, level]
+        for content, spec_id, level in sorted(tiers):
+            group = tiers[content, spec_id, level]
             if len(group) >= FAN:
-                merged = self._merged(spec_id, group)
-                above = kept if entries(merged) >= LARGEST else tiers.get((spec_id, tier(entries(merged))), kept)
+                merged = self._merged(content, spec_id, group)
+                size = entries(merged)
+                above = kept if size >= LARGEST else tiers.get((content, spec_id, tier(size)), kept)
                 above.append(merged)
             else:
                 kept += group
         return kept
 
-    def _merged(self, spec_id: int, group: list[ManifestFile]) -> ManifestFile:
-        with self.new_manifest_writer(self.spec(spec_id)) as writer:
+    def _merged(self, content: ManifestContent, spec_id: int, group: list[ManifestFile]) -> ManifestFile:
+        with self.writer_of(content, self.spec(spec_id)) as writer:
             for manifest in group:
                 for entry in self.fetch_manifest_entry(manifest, discard_deleted=True):
                     if entry.status != ManifestEntryStatus.DELETED:
                         writer.existing(entry)
         return writer.to_manifest_file()
 
+    def writer_of(self, content: ManifestContent, spec: PartitionSpec) -> ManifestWriter:
+        """A manifest that is to be written."""
+        if content == ManifestContent.DATA:
+            return self.new_manifest_writer(spec)
+        return _DeleteManifestWriter(
+            spec, self.schema(), self.new_manifest_output(), self._snapshot_id, self._compression
+        )
+
 
 def entries(manifest: ManifestFile) -> int:
-    """How many data files a manifest names."""
+    """How many files a manifest names."""
     return (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
 
 

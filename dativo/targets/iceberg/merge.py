@@ -21,19 +21,16 @@ from dativo.errors import CommitConflict, TargetError
 from dativo.staging.identity import HIGH, LOW
 from dativo.targets.iceberg.contents import Contents, LiveFile
 from dativo.targets.iceberg.deletes import equality_deletes_refused
-from dativo.targets.iceberg.files import MAX_OPEN, FileWriter
+from dativo.targets.iceberg.files import KEPT, MAX_OPEN, FileWriter
 from dativo.targets.iceberg.matching import ROW, SLOT, Matching
 from dativo.targets.iceberg.options import MergeMode
-from dativo.targets.iceberg.overwrite import Edit
+from dativo.targets.iceberg.overwrite import DELETED, UPDATED, Edit
 from dativo.targets.iceberg.part import places_of
 from dativo.targets.iceberg.positions import Deletion, deleted_positions, write_deletes
 from dativo.targets.iceberg.pruning import possible
 from dativo.targets.iceberg.schema import contract_fields, stored
 from dativo.targets.protocol import Revision
 
-UPDATED, DELETED = "dativo.updated", "dativo.deleted"
-# Names of files that hold rows of older ones: no rows that the run added.
-KEPT = "-kept"
 # Rows of the files that are looked at together; each takes a bit of memory, each hit a few bytes.
 BATCH_ROWS = 16_000_000
 # A table that changed so many times while its rows were being looked for is too busy.
@@ -89,13 +86,6 @@ class Merge:
         snapshot = table.metadata.snapshot_by_id(snapshot_id)
         if snapshot is not None and snapshot.parent_snapshot_id == self.done.base[0]:
             self.writer.remove(self.writer.given[self.attempts[0] : self.attempts[-1]])
-
-
-def counted(table: Table, snapshot_id: int | None) -> dict[str, int]:
-    """How many rows a commit gave new values in place (`updated`) and took out (`deleted`)."""
-    snapshot = table.metadata.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
-    told = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary is not None else {}
-    return {"updated": int(told.get(UPDATED, 0)), "deleted": int(told.get(DELETED, 0))}
 
 
 @dataclasses.dataclass(slots=True)

@@ -18,10 +18,7 @@ from pyiceberg.manifest import (
     ManifestEntry,
     ManifestEntryStatus,
     ManifestFile,
-    ManifestWriter,
-    ManifestWriterV2,
 )
-from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import TableProperties
 from pyiceberg.table.snapshots import Operation, SnapshotSummaryCollector, Summary, update_snapshot_summaries
 from pyiceberg.typedef import EMPTY_DICT
@@ -30,7 +27,10 @@ from dativo.targets.iceberg.contents import Contents
 from dativo.targets.iceberg.manifests import Tiered
 
 if TYPE_CHECKING:
-    from pyiceberg.table import Transaction
+    from pyiceberg.table import Table, Transaction
+
+# What the summary of a snapshot tells of rows.
+UPDATED, DELETED = "dativo.updated", "dativo.deleted"
 
 
 @dataclass(slots=True)
@@ -47,15 +47,11 @@ class Edit:
         return not (self.gone or self.deletes)
 
 
-class _DeleteManifestWriter(ManifestWriterV2):
-    """A manifest of delete files, which pyiceberg reads but does not write."""
-
-    def content(self) -> ManifestContent:
-        return ManifestContent.DELETES
-
-    @property
-    def _meta(self) -> dict[str, str]:
-        return {**super()._meta, "content": "deletes"}
+def counted(table: Table, snapshot_id: int | None) -> dict[str, int]:
+    """How many rows a commit gave new values where they stand (`updated`) and took out (`deleted`)."""
+    snapshot = table.metadata.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
+    told = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary is not None else {}
+    return {"updated": int(told.get(UPDATED, 0)), "deleted": int(told.get(DELETED, 0))}
 
 
 class Overwrite(Tiered):
@@ -108,7 +104,7 @@ class Overwrite(Tiered):
             by_spec[entry.data_file.spec_id].append((status, entry))
         made = []
         for number, entries in by_spec.items():
-            with self._writer(content, self.spec(number)) as writer:
+            with self.writer_of(content, self.spec(number)) as writer:
                 for status, entry in entries:
                     if status == ManifestEntryStatus.ADDED:
                         writer.add(entry)
@@ -118,13 +114,6 @@ class Overwrite(Tiered):
                         writer.existing(entry)
             made.append(writer.to_manifest_file())
         return made
-
-    def _writer(self, content: ManifestContent, spec: PartitionSpec) -> ManifestWriter:
-        if content == ManifestContent.DATA:
-            return self.new_manifest_writer(spec)
-        return _DeleteManifestWriter(
-            spec, self.schema(), self.new_manifest_output(), self._snapshot_id, self._compression
-        )
 
     def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
         metadata = self._transaction.table_metadata

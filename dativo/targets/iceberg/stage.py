@@ -9,7 +9,7 @@ from pyiceberg.table.metadata import TableMetadata
 from dativo.errors import CommitConflict
 from dativo.targets.iceberg.contents import Contents, contents, deleted_rows
 from dativo.targets.iceberg.manifests import tiered_append
-from dativo.targets.iceberg.overwrite import Edit, Overwrite
+from dativo.targets.iceberg.overwrite import DELETED, Edit, Overwrite
 from dativo.targets.iceberg.plan import Plan, field_ids, tokens
 from dativo.targets.iceberg.staged import Staged, stage_schema
 
@@ -65,7 +65,7 @@ def _edit(staged: Staged, table: Table | None, plan: Plan, found: Contents | Non
     if plan.replace is not None:
         gone = [live for live in found.files if plan.replace(live.file)]
         edit.gone = {live.file.file_path for live in gone}
-        edit.summary = {"dativo.deleted": str(sum(live.file.record_count - deleted_rows(live) for live in gone))}
+        edit.summary = {DELETED: str(sum(live.file.record_count - deleted_rows(live) for live in gone))}
     if plan.merge is not None and found.manifests:
         whole = Table(table.name(), staged.metadata, table.metadata_location, table.io, table.catalog)
         merged = plan.merge.edit(whole, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 from pyiceberg.catalog import Catalog
@@ -27,8 +27,8 @@ from dativo.targets.iceberg.failure import failures
 from dativo.targets.iceberg.files import FileWriter
 from dativo.targets.iceberg.lookup import ensure_namespace, follows, load, looked_at, version_of
 from dativo.targets.iceberg.memory import decode_state, encode_state, other_loaders, run_key, state_key
-from dativo.targets.iceberg.merge import Merge, counted
 from dativo.targets.iceberg.options import file_megabytes, merge_mode
+from dativo.targets.iceberg.overwrite import counted
 from dativo.targets.iceberg.partitions import check_partitioning, partition_spec, replaces_day
 from dativo.targets.iceberg.plan import Plan, field_ids, newest_token
 from dativo.targets.iceberg.rejects import Rejects
@@ -37,6 +37,9 @@ from dativo.targets.iceberg.staged import Staged, stage_schema
 from dativo.targets.iceberg.storage import storage_options
 from dativo.targets.protocol import APPEND, Audit, Committed, Opened, Output, Revision, TableShape, Written
 from dativo.targets.saved import DamagedState
+
+if TYPE_CHECKING:
+    from dativo.targets.iceberg.merge import Merge
 
 # A run that has gone on for longer looks whether its files are still there.
 LONG = timedelta(days=1)
@@ -206,6 +209,8 @@ class IcebergTarget:
     def _merge(self, revision: Revision) -> Merge | None:
         if revision.kind != "merge":
             return None
+        from dativo.targets.iceberg.merge import Merge
+
         assert self.writer is not None
         return Merge(revision, self.writer, self.merge_mode, self.job.budget.memory_limit)
 

@@ -116,19 +116,22 @@ def compact(catalog: Catalog, table: Table, wanted: Wanted) -> Compaction:
     todo = groups(table, files, wanted.file_bytes)
     before = sum(live.file.file_size_in_bytes for live in files)
     merged = sum(map(len, todo))
+    made = len(todo)
     after: int | None = before
     if todo and wanted.act:
         work = _Work(catalog, table, wanted)
         after = before + sum(work.step(part) for part in _steps(todo))
+        made = work.made
     elif todo:
         after = None
     return Compaction(
         files_before=len(files),
-        files_after=len(files) - merged + len(todo),
+        files_after=len(files) - merged + made,
         bytes_before=before,
         bytes_after=after,
         merged=merged,
-        made=len(todo),
+        made=made,
+        riddled=sum(map(_riddled, files)),
         rows=sum(live.file.record_count for group in todo for live in group),
     )
 
@@ -155,13 +158,18 @@ class _Work:
         self.rewriter = Rewriter(table, wanted.token)
         self.token = wanted.token
         self.number = 0
+        self.made = 0
 
     def step(self, part: list[list[LiveFile]]) -> int:
         """One commit; by how many bytes the table grew, which is less than nothing as a rule."""
         made: list[DataFile] = []
         try:
             for group in part:
-                made.append(self.rewriter.rewritten(group))
+                file = self.rewriter.rewritten(group)
+                if file.record_count:
+                    made.append(file)
+                else:
+                    removed(self.table.io, self.table.location(), [normal(self.rewriter.written.pop())])
             self._commit(part, made)
         except CommitUnknown:
             raise
@@ -170,6 +178,7 @@ class _Work:
                 removed(self.table.io, self.table.location(), map(normal, self.rewriter.written))
             raise
         self.rewriter.written.clear()
+        self.made += len(made)
         old = sum(live.file.file_size_in_bytes for group in part for live in group)
         return sum(file.file_size_in_bytes for file in made) - old
 
