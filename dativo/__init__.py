@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from dativo.pipeline.validate import Validation, validate
     from dativo.receipt import Receipt, StreamReceipt
     from dativo.secret_managers.choice import secret_manager
-    from dativo.sources.discovery import FoundStream
+    from dativo.sources.discovery import FoundColumn, FoundStream
 
 __version__ = "0.1.0"
 
@@ -62,6 +62,7 @@ __all__ = [
     "Ended",
     "Exported",
     "Finding",
+    "FoundColumn",
     "FoundStream",
     "JobOutline",
     "JobState",
@@ -135,6 +136,7 @@ _WHERE = {
     "Ended": "dativo.pipeline.fleet",
     "Exported": "dativo.pipeline.export",
     "Finding": "dativo.pipeline.check",
+    "FoundColumn": "dativo.sources.discovery",
     "FoundStream": "dativo.sources.discovery",
     "JobOutline": "dativo.pipeline.explain",
     "JobState": "dativo.pipeline.states",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from dativo.cli.choices import AsJson, Mode, SecretManager, SecretManagerConfig, SecretsDir, command
 
 if TYPE_CHECKING:
-    from dativo import DraftFile, FoundStream, ResolvedJob
+    from dativo import DraftFile, FoundColumn, FoundStream, ResolvedJob
 
 app = command()
 
@@ -121,24 +122,34 @@ def _columns(stream: FoundStream) -> None:
             cell(c.name),
             cell(c.native),
             cell(c.field.type_text()) + ("" if c.lossless else " *"),
-            "" if c.nullable else "not null",
-            "key" if c.name in stream.key else "unique" if (c.name,) in stream.unique else "",
-            "cursor" if c.name in stream.cursors else "",
+            ", ".join(_facts(stream, c)),
             cell(c.comment),
         )
         for c in stream.columns
     ]
-    headings = ("column", "type there", "type here", "", "", "", "comment")
+    headings = ("column", "type there", "type here", "is", "comment")
     told = [i for i in range(len(headings)) if i < 3 or any(line[i] for line in lines)]
     made = table(*(headings[i] for i in told))
     for line in lines:
         made.add_row(*(line[i] for i in told))
     console.print(made)
     if any(not c.lossless for c in stream.columns):
-        console.print("* no type of a table holds all of its values: the connector's page says how it is read")
+        console.print("* read as text: no type of a table holds all of its values")
     several = [", ".join(u) for u in stream.unique if len(u) > 1 and u != stream.key]
     if several:
         console.print(f"unique together: {'; '.join(several)}")
+
+
+def _facts(stream: FoundStream, column: FoundColumn) -> Iterator[str]:
+    """What is known of a column, a word or two each."""
+    if column.name in stream.key:
+        yield "key"
+    elif not column.nullable:
+        yield "not null"
+    if (column.name,) in stream.unique and stream.key != (column.name,):
+        yield "unique"
+    if column.name in stream.cursors:
+        yield "cursor"
 
 
 def _drafts(drafts: list[DraftFile]) -> None:

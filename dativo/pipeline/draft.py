@@ -78,7 +78,7 @@ def _head(source_type: str, stream: FoundStream, name: str, guesses: bool) -> It
 
 def _column(stream: FoundStream, column: FoundColumn, name: str, guessed: Guess | None) -> Iterator[str]:
     field = column.field
-    note = f"  # {_comment(column.native)}"
+    note = f"  # {_comment(column.native)}" if column.native != _type(field) else ""
     if not column.lossless:
         note += f", which no {_type(field)} holds in all its values" if field.kind != "string" else ", read as text"
     yield f"  - name: {written(name)}"
