@@ -1,0 +1,1 @@
+"""SQLite: tables, views and queries of a database file, read within one transaction."""
