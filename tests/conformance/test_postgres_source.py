@@ -27,7 +27,8 @@ def bench(project: Project, postgres_server: Postgres) -> PostgresBench:
 def people(bench: PostgresBench, rows: int, table: str = "people") -> None:
     bench.sql(
         f"CREATE TABLE {table} (id int PRIMARY KEY, name text, at timestamptz);"
-        f"INSERT INTO {table} SELECT i, 'n' || i, timestamptz '2024-01-01' + i * interval '1 day' FROM generate_series(1, {rows}) i"
+        f"INSERT INTO {table} SELECT i, 'n' || i, timestamptz '2024-01-01' + i * interval '1 day' "
+        f"FROM generate_series(1, {rows}) i"
     )
 
 

@@ -61,8 +61,9 @@ class Found:
         return next(c for c in self.columns if c.name == name)
 
 
-def find(session: Session, relation: Relation) -> Found:
-    """The relation, which stays as it is until the session ends; SourceError when it is not there or may not be read."""
+def find(session: Session, relation: Relation, *, hold: bool = True) -> Found:
+    """The relation; SourceError when it is not there or may not be read. With `hold` it stays as it is until the session
+    ends."""
     if relation.sql is not None:
         return _query(session, relation)
     name = ".".join(identifier(part) for part in (relation.schema, relation.table) if part)
@@ -89,7 +90,8 @@ def find(session: Session, relation: Relation) -> Found:
         )
     sql = f"{identifier(schema)}.{identifier(table)}"
     # Takes a lock that no reader minds: from here on no one changes or drops the relation until it was read.
-    session.query(f"SELECT 1 FROM {sql} LIMIT 0", doing, field=relation.field)
+    if hold:
+        session.query(f"SELECT 1 FROM {sql} LIMIT 0", doing, field=relation.field)
     return Found(
         relation,
         full,
@@ -203,7 +205,7 @@ def _members(session: Session, oid: int, kind: str, doing: str) -> tuple[Member,
         doing,
     )
     several = len(rows) > 1 or kind == "p"
-    if any(not may for *_, may, _, _ in rows) and several:
+    if any(not may for *_, may, _, _ in rows):
         return ()
     if any(guarded for *_, guarded, _ in rows) and several:
         return ()

@@ -13,7 +13,7 @@ from dativo.config.resolved import ResolvedJob
 from dativo.errors import SourceError
 
 AGAIN = "run again; `retry_config` of the job does it by itself"
-# By the first of what libpq says, where the server had no say and there is no SQLSTATE.
+# By what libpq says: it gives no SQLSTATE for a connection that was not made.
 _UNREACHED = (
     ("could not translate host name", "host", "no host is called so"),
     ("Name or service not known", "host", "no host is called so"),
@@ -37,6 +37,8 @@ _UNREACHED = (
     ("no pg_hba.conf entry", "sslmode", "the server takes no such connection"),
     ("password authentication failed", "password", "the server refused user and password"),
     ("no password supplied", "password", "the server asks for a password"),
+    ('database "', "database", "there is no such database"),
+    ('role "', "user", "there is no such user"),
 )
 _STATES = (
     ("conflict with recovery", "40001"),
@@ -45,12 +47,14 @@ _STATES = (
     ("read-only transaction", "25006"),
     ("terminating connection", "57P01"),
     ("too many clients", "53300"),
+    ("division by zero", "22012"),
+    ("invalid input syntax", "22P02"),
+    ("out of range", "22003"),
 )
-_SETTINGS = {
-    "28P01": ("password", "the server refused user and password"),
-    "28000": ("user", "the server refused the user"),
-    "3D000": ("database", "there is no such database"),
-}
+
+
+class NoRoom(SourceError):
+    """The server takes no further connection."""
 
 
 def unreached(job: ResolvedJob, connection: Connection, error: Any) -> SourceError:
@@ -58,17 +62,14 @@ def unreached(job: ResolvedJob, connection: Connection, error: Any) -> SourceErr
     said, state = _said(error), _state(error)
     host, port = connection.get("host"), connection.get("port")
     place = f"Postgres at {host}:{port}"
-    if state == "53300" or "too many clients" in said or "remaining connection slots" in said:
-        return SourceError(
+    if state == "53300" or any(mark in said for mark in ("too many c", "remaining connection slots")):
+        return NoRoom(
             f"{place} has no connection left: {said}",
             hint=f"lower source.engine.options.connections, or wait; {AGAIN}",
         )
     if state in ("57P03", "57P01") or "the database system is" in said:
         return SourceError(f"{place} takes no connections now: {said}", hint=AGAIN)
-    setting, what = _SETTINGS.get(state, ("", ""))
-    if not setting:
-        found = next(((s, w) for mark, s, w in _UNREACHED if mark in said), ("host", said))
-        setting, what = found
+    setting, what = next(((s, w) for mark, s, w in _UNREACHED if mark in said), ("host", said))
     field = f"source.connection.{setting}"
     shown = connection.settings.get(setting)
     value = f" '{shown.value}'" if shown is not None and not shown.secret else ""

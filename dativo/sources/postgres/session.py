@@ -19,7 +19,7 @@ from dativo.config.resolved import ResolvedJob
 from dativo.errors import SourceError, UnsupportedError
 from dativo.sources.database.names import literal
 from dativo.sources.database_options import DatabaseOptions
-from dativo.sources.postgres.failures import failed, unreached
+from dativo.sources.postgres.failures import NoRoom, failed, unreached
 
 if TYPE_CHECKING:
     from pyarrow.lib import RecordBatch, Schema
@@ -29,6 +29,8 @@ T = TypeVar("T")
 CONNECT_SECONDS = 10
 # Bytes of Arrow data in a batch.
 BATCH_BYTES = 4 << 20
+# Seconds after which another connection is tried where the server took none.
+_PATIENCE = 0.5
 _SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
@@ -104,7 +106,7 @@ class Session:
         self.job = job
         self.connection: Connection = job.connections["source"]
         self.options = options
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._idle: list[Link] = []
         self._links: list[Link] = []
         self._coordinating = threading.RLock()
@@ -183,37 +185,52 @@ class Session:
 
     @contextmanager
     def reader(self) -> Iterator[Link]:
-        """A connection to read by, taken back afterwards; thrown away when reading did not come to its end."""
+        """A connection to read by, taken back afterwards; thrown away when reading did not come to its end.
+
+        Where the server takes no further one, those that there are have to do, the coordinator when there is no other.
+        """
         self._check_open("reading")
-        if not self.shared:
+        link = self._lent() if self.shared else None
+        if link is None:
             with self._coordinating:
                 yield self._coordinator
             return
-        link = self._lent()
         try:
             yield link
         except BaseException:
             link.close()
-            with self._lock:
-                self._links.remove(link)
+            with self._changed:
+                if link in self._links:
+                    self._links.remove(link)
+                self._changed.notify_all()
             raise
-        with self._lock:
+        with self._changed:
             self._idle.append(link)
+            self._changed.notify_all()
 
-    def _lent(self) -> Link:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        link = self._open()
-        self._begin(link, self._snapshot)
-        return link
+    def _lent(self) -> Link | None:
+        while True:
+            with self._changed:
+                if self._idle:
+                    return self._idle.pop()
+            try:
+                link = self._open()
+            except NoRoom:
+                with self._changed:
+                    if len(self._links) == 1:
+                        return None
+                    self._changed.wait(_PATIENCE)
+                self._check_open("reading")
+                continue
+            self._begin(link, self._snapshot)
+            return link
 
     def _open(self) -> Link:
         try:
             link = Link(conninfo(self.connection))
         except driver().Error as error:
             raise unreached(self.job, self.connection, error) from None
-        with self._lock:
+        with self._changed:
             self._links.append(link)
         return link
 
@@ -233,7 +250,7 @@ class Session:
     def close(self) -> None:
         """Ends all transactions."""
         self.closed = True
-        with self._lock:
+        with self._changed:
             links, self._links, self._idle = self._links, [], []
         for link in links:
             link.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from dativo.contract.text import TextRules
 from dativo.sources.database.cursor import entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema
 from dativo.sources.database_options import database_options
+from dativo.sources.discovery import FoundStream
 from dativo.sources.postgres.looked import Looked, look
 from dativo.sources.postgres.pieces import Pieces
 from dativo.sources.postgres.session import Session
@@ -52,6 +54,20 @@ class PostgresSource:
         except BaseException:
             session.close()
             raise
+
+    def discover(self) -> Sequence[FoundStream]:
+        """All that the account may read, system tables left out."""
+        from dativo.sources.postgres.discover import discover
+
+        with closing(Session(self.job, self.options)) as session:
+            return discover(session)
+
+    def samples(self, name: str, columns: Sequence[str], rows: int) -> dict[str, list[str]]:
+        """A few values of columns of a stream, as text, nulls left out."""
+        from dativo.sources.postgres.discover import samples
+
+        with closing(Session(self.job, self.options)) as session:
+            return samples(session, name, columns, rows)
 
     def keys(self, stream: StreamConfig, columns: Sequence[str], *, meter: Meter) -> pl.LazyFrame:
         """Columns of all rows that the stream has now, in the snapshot of its last reading."""
