@@ -137,7 +137,8 @@ class Ended:
 
     @property
     def stream(self) -> dict[str, Any]:
-        return dict(self.receipt["streams"][0])
+        found = self.receipt
+        return dict(found["streams"][0]) if "streams" in found else found
 
     def refused(self, *words: str) -> None:
         """It failed as a person can understand: exit code 2, one of the words, no traceback, no password."""
