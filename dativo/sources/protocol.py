@@ -145,5 +145,6 @@ class KeyLister(Protocol):
         Asked after `read` and before that extract is closed: the rows are those of the snapshot that the reading sees.
         They have the dtypes that `read` gives them, no columns of provenance and no order; a relation's `where` holds
         for them too. A value that no dtype can hold is null: that row may be any row then, and nothing counts as deleted.
+        An extract that is `unchanged` has its columns, and no rows, where a source lists keys.
         """
         ...
