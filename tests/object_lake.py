@@ -31,7 +31,7 @@ class ObjectLake(Lake):
 
     def make_job(self, name: str, **more: Any) -> None:
         path = f"connectors/targets/{self.connector}.yaml"
-        self.project.job(name, target=self.target_block, target_connector_path=path, **more)
+        self.project.job(name, **{"target": self.target_block, "target_connector_path": path, **more})
 
     def of_job(self, job: str) -> ObjectLake:
         other = ObjectLake(self.project, self.connector, self.connection, **self.options)

@@ -25,8 +25,10 @@ from dativo.targets.objects.layout import Format, Place
 from dativo.targets.objects.manifest import (
     INLINE,
     SNAPSHOTS,
+    STANDARD,
     TOKENS,
     Commit,
+    CsvStyle,
     Entry,
     Manifest,
     Segment,
@@ -79,6 +81,7 @@ class Plan:
     next_number: int = 1
     state: dict[str, Any] | None = None
     replace: Replacing | None = None
+    style: CsvStyle = STANDARD
 
 
 def commit(plan: Plan) -> Manifest:
@@ -241,6 +244,7 @@ def _next(plan: Plan, now: Manifest | None, name: str) -> tuple[Manifest, list[S
             segments=tuple(segments),
             entries=tuple(kept),
             removed=tuple(removed),
+            style=plan.style,
         ),
         fresh,
     )

@@ -34,19 +34,21 @@ class LineCounter:
 
 
 class CsvCounter:
-    """Records of a CSV file with a header: lines that do not end inside quotes. A doubled quote leaves and enters again."""
+    """Records of a CSV file: lines that do not end inside quotes. A doubled quote leaves and enters again."""
 
-    def __init__(self) -> None:
+    def __init__(self, quote: str = '"', *, header: bool = True) -> None:
+        self._quote = quote.encode()
+        self._header = header
         self._records = 0
         self._quoted = False
 
     def feed(self, piece: memoryview) -> None:
-        parts = bytes(piece).split(b'"')
+        parts = bytes(piece).split(self._quote)
         self._records += sum(part.count(b"\n") for part in parts[self._quoted :: 2])
         self._quoted ^= len(parts) % 2 == 0
 
     def rows(self) -> int:
-        return max(0, self._records - 1)
+        return max(0, self._records - self._header)
 
 
 class ParquetCounter:

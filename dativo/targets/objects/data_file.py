@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import zstandard
@@ -12,7 +11,7 @@ import zstandard
 from dativo.errors import DativoError
 from dativo.stores.upload import PART, Upload
 from dativo.targets.objects.counting import Counter, CsvCounter, LineCounter, ParquetCounter, footer_rows
-from dativo.targets.objects.layout import CONTENT_TYPES, Format
+from dativo.targets.objects.layout import CONTENT_TYPES
 from dativo.targets.objects.manifest import Entry
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 # Each of the partitions that are open at once has a part in memory.
 SMALL_PART = 5 * 1024 * 1024
-_COUNTERS: dict[Format, Callable[[], Counter]] = {"parquet": ParquetCounter, "csv": CsvCounter, "json": LineCounter}
 
 
 class DataFile:
@@ -33,7 +31,7 @@ class DataFile:
         self.partition = partition
         self.rows: int | None = None
         self.writer = writer
-        self._counter: Counter | None = _COUNTERS[writer.format]()
+        self._counter: Counter | None = _counter(writer)
         self._packer = _packer(writer)
         hive = "/".join(f"{k}={v}" for k, v in partition.items())
         self.upload: Upload = writer.place.store.upload(
@@ -91,6 +89,12 @@ class DataFile:
             day=self.writer.day,
             run=self.writer.token,
         )
+
+
+def _counter(writer: FileWriter) -> Counter:
+    if writer.format == "csv":
+        return CsvCounter(writer.style.quote, header=writer.style.header)
+    return ParquetCounter() if writer.format == "parquet" else LineCounter()
 
 
 def _packer(writer: FileWriter) -> Any:

@@ -16,6 +16,7 @@ from dativo.errors import DativoError
 from dativo.targets.objects.arrow import arrow_schema
 from dativo.targets.objects.data_file import DataFile, Failing
 from dativo.targets.objects.layout import Describe, Format, Place, file_name, segment_name
+from dativo.targets.objects.manifest import STANDARD, CsvStyle
 from dativo.targets.objects.partitions import day_text, segment
 from dativo.targets.objects.rows import as_text
 from dativo.targets.protocol import Output, TooManyPartitions, Written
@@ -50,6 +51,7 @@ class FileWriter:
     properties: dict[str, str]
     constant: dict[str, Any] = field(default_factory=dict)
     rows_a_group: int | None = None
+    style: CsvStyle = STANDARD
     files: list[DataFile] = field(default_factory=list)
     failure: DativoError | None = None
     numbers: Any = None
@@ -152,9 +154,11 @@ class FileWriter:
                 rows.with_columns(e.alias(n) for n, e in keys.items()), self.columns, self.format, list(keys)
             )
             csv = self.format == "csv"
+            own: dict[str, Any] = {"separator": self.style.delimiter, "quote_char": self.style.quote} if csv else {}
             # A row of JSON is one text already: quoting it would change it.
-            style: Any = "necessary" if csv else "never"
-            sink = rows.sink_csv(by, include_header=csv, quote_style=style, maintain_order=True, lazy=True)
+            quoting: Any = "necessary" if csv else "never"
+            header = csv and self.style.header
+            sink = rows.sink_csv(by, include_header=header, quote_style=quoting, maintain_order=True, lazy=True, **own)
         assert sink is not None
         return sink
 

@@ -38,6 +38,7 @@ def forget(job: ResolvedJob, stream: StreamConfig, token: str, expected: str | N
         expected=expected,
         check_expected=True,
         format=manifest.format,
+        style=manifest.style,
         wanted=tuple(contract_field(c) for c in manifest.columns),
         mode="merge",
         before=manifest.columns,

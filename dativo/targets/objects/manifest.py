@@ -50,6 +50,17 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_day: str | None = None
 
 
+class CsvStyle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How CSV files are written: RFC 4180 with another delimiter, another quote, or no line of names."""
+
+    delimiter: str = ","
+    quote: str = '"'
+    header: bool = True
+
+
+STANDARD = CsvStyle()
+
+
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """One of the last commits. `id` is the manifest's generation, `at` ISO 8601 in UTC."""
 
@@ -68,8 +79,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A table. `runs` has the newest tokens of each `tenant.job.stream`, `states` what its newest run left.
 
     The files are those of `segments` and `entries`; `schemas` are the columns that files have, by an entry's number of
-    them, and `columns` those of the table as it is now. `removed` are keys below the table's folder that the newest commit
-    took out, and that nobody needs any more.
+    them, and `columns` those of the table as it is now; `style` is that of CSV files. `removed` are keys below the table's
+    folder that the newest commit took out, and that nobody needs any more.
     """
 
     version: int = VERSION
@@ -90,6 +101,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[Segment, ...] = ()
     entries: tuple[Entry, ...] = ()
     removed: tuple[str, ...] = ()
+    style: CsvStyle = STANDARD
 
     def newest(self, key: str) -> str | None:
         """The token of a job's newest run."""

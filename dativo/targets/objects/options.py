@@ -10,6 +10,7 @@ import msgspec
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import ConfigError, Problem, UnsupportedError
 from dativo.targets.objects.layout import Format
+from dativo.targets.objects.manifest import STANDARD, CsvStyle
 
 MEGABYTES = 150
 _COMPRESSIONS: dict[Format, tuple[str, ...]] = {
@@ -27,6 +28,7 @@ class FileOptions(msgspec.Struct, frozen=True, kw_only=True):
     compression: str
     target_bytes: int
     rows_a_group: int | None
+    style: CsvStyle = STANDARD
 
 
 def file_options(job: ResolvedJob) -> FileOptions:
@@ -48,7 +50,28 @@ def file_options(job: ResolvedJob) -> FileOptions:
         compression=compression,
         target_bytes=int(megabytes) << 20,
         rows_a_group=_number(job, options, "row_group_size"),
+        style=_style(job, options) if format == "csv" else STANDARD,
     )
+
+
+def _style(job: ResolvedJob, options: dict[str, Any]) -> CsvStyle:
+    found = {n: _character(job, options, n, d) for n, d in (("delimiter", ","), ("quote", '"'))}
+    header = options.get("header", True)
+    if not isinstance(header, bool):
+        raise _wrong(job, "header", f"'{header}' is neither true nor false", "leave it out for a line of names")
+    if found["delimiter"] == found["quote"]:
+        raise _wrong(job, "delimiter", "delimiter and quote are the same character", "choose another one")
+    return CsvStyle(header=header, **found)
+
+
+def _character(job: ResolvedJob, options: dict[str, Any], name: str, default: str) -> str:
+    """A character that can stand between values or around them."""
+    value = options.get(name, default)
+    if not isinstance(value, str) or len(value.encode()) != 1 or value.isalnum() or value in "\r\n":
+        raise _wrong(
+            job, name, f"{value!r} is not one ASCII character that is no letter and no digit", "use , ; | or a tab"
+        )
+    return value
 
 
 def _number(job: ResolvedJob, options: dict[str, Any], name: str) -> int | None:

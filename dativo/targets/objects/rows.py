@@ -45,7 +45,16 @@ def _scanned(
         return frame.select(_restored(f, pl.col(f.name), known.get(f.name)).alias(f.name) for f in columns)
     if manifest.format == "csv":
         schema: dict[str, Any] = dict.fromkeys(known, pl.String())
-        frame = pl.scan_csv(uris, storage_options=options, schema=schema, glob=False)
+        style = manifest.style
+        frame = pl.scan_csv(
+            uris,
+            storage_options=options,
+            schema=schema,
+            glob=False,
+            separator=style.delimiter,
+            quote_char=style.quote,
+            has_header=style.header,
+        )
         values = {n: from_text(f, pl.col(n)) for n, f in known.items()}
     else:
         schema = {n: _json_type(f) for n, f in known.items()}

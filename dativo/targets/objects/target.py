@@ -88,6 +88,7 @@ class ObjectTarget:
             properties=shape.properties,
             constant=constant,
             rows_a_group=options.rows_a_group,
+            style=options.style,
         )
 
     def output(self, frame: pl.LazyFrame, *, spill: Path | None = None) -> Output:
@@ -127,6 +128,7 @@ class ObjectTarget:
             expected=before.newest(self.key) if before is not None else None,
             check_expected=True,
             format=self.options.format,
+            style=self.options.style,
             wanted=self.shape.columns,
             mode=self.job.schema_mode,
             before=before.columns if before is not None else None,
@@ -184,6 +186,14 @@ def check(
             hint="set target.file_format to what the table has, or load into another prefix",
             mark=job.mark("target.file_format"),
             field="target.file_format",
+        )
+    if manifest.style != options.style:
+        raise SchemaChangeRefused(
+            f"the CSV files of {where.name} are not written as the job writes them: delimiter {manifest.style.delimiter!r}, "
+            f"quote {manifest.style.quote!r}, {'a' if manifest.style.header else 'no'} line of names",
+            hint="set target.engine.options to what the table has, or load into another folder",
+            mark=job.mark("target.engine"),
+            field="target.engine.options",
         )
     return changes([stored_column(c) for c in manifest.columns], shape.columns, job.schema_mode, where.name)
 
