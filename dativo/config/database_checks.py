@@ -24,9 +24,15 @@ def check_database_source(
     """Notes what is missing in a database's connection and wrong in its relations; nothing for other sources."""
     if source.type not in DATABASES or source.connector is None:
         return
-    problems.extend(_connection(source))
+    check_connection(source, problems)
     for stream in streams:
         problems.extend(_Stream(source, stream, incremental).mistakes())
+
+
+def check_connection(source: Side[Source], problems: Problems) -> None:
+    """Notes what is missing in a database's connection; nothing for other sources."""
+    if source.type in DATABASES and source.connector is not None:
+        problems.extend(_connection(source))
 
 
 def _connection(source: Side[Source]) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dativo.config import paths
 from dativo.config.checks import check_tenant
+from dativo.config.database_checks import check_connection
 from dativo.config.environment import Environment
 from dativo.config.job import Budget, JobFile, Source, Target
 from dativo.config.job_reader import marks_of, reading_of
@@ -61,6 +62,8 @@ def _of_document(
     tenant = check_tenant(reading.head.get("tenant_id"), problems)
     registry = library.registry(reading.folder, problems)
     source = read_source(reading, registry) if registry is not None else None
+    if source is not None:
+        check_connection(source, problems)
     if source is None or registry is None or problems.errors():
         return None
     return _job(reading, tenant, source, registry)
