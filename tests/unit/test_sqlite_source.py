@@ -43,8 +43,8 @@ def field(name: str, type_: str, **more: Any) -> dict[str, Any]:
 def test_values_of_every_kind_arrive_exactly(project: Project) -> None:
     with database(project) as db:
         db.execute(
-            "CREATE TABLE people (id INTEGER PRIMARY KEY, big BIGINT, ratio DOUBLE, price DECIMAL(12,2), name TEXT, raw BLOB,"
-            " born DATE, seen DATETIME, epoch INTEGER, ok BOOLEAN, twice INT GENERATED ALWAYS AS (id * 2) VIRTUAL)"
+            "CREATE TABLE people (id INTEGER PRIMARY KEY, big BIGINT, ratio DOUBLE, price DECIMAL(12,2), name TEXT,"
+            " raw BLOB, born DATE, seen DATETIME, epoch INTEGER, ok BOOLEAN, twice INT GENERATED ALWAYS AS (id * 2) VIRTUAL)"
         )
         db.executemany(
             "INSERT INTO people VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -166,7 +166,8 @@ def test_rows_written_while_the_file_is_read_are_not_seen(project: Project) -> N
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("CREATE TABLE people (id INTEGER PRIMARY KEY)")
         db.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) INSERT INTO people SELECT i FROM n"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) "
+            "INSERT INTO people SELECT i FROM n"
         )
         job(project, [field("id", "bigint")], {"tables": [{"name": "people"}]})
         loaded = project.load()
@@ -290,7 +291,8 @@ def test_a_statement_that_takes_too_long_is_ended(project: Project) -> None:
 def test_discovery_describes_tables_and_gives_samples(project: Project) -> None:
     with database(project) as db:
         db.execute(
-            "CREATE TABLE people (id INTEGER PRIMARY KEY, mail TEXT NOT NULL UNIQUE, price DECIMAL(9,2), updated_at DATETIME)"
+            "CREATE TABLE people (id INTEGER PRIMARY KEY, mail TEXT NOT NULL UNIQUE, price DECIMAL(9,2), "
+            "updated_at DATETIME)"
         )
         db.execute("INSERT INTO people VALUES (1, 'a@example.com', 1.5, '2024-01-01')")
         db.execute("CREATE VIEW mails AS SELECT mail FROM people")

@@ -91,9 +91,16 @@ def series(column: Column, values: Sequence[Any], faults: dict[int, str]) -> pl.
 
 
 def _usual(column: Column, values: Sequence[Any]) -> pl.Series:
-    if column.form == Form.FLOAT and any(isinstance(v, int) for v in values):
+    """The column where its values are of one type, as they mostly are; an error where they are not."""
+    if column.form == Form.FLOAT and int in set(map(type, values)):
         # Polars would take an integer that no float is.
         raise TypeError
+    if column.form == Form.TEXT:
+        types = set(map(type, values)) - {type(None)}
+        if types == {int}:
+            return pl.Series(column.name, values, dtype=pl.Int64, strict=True).cast(pl.String)
+        if types and types <= {int, float}:
+            values = [None if v is None else repr(v) for v in values]
     return pl.Series(column.name, values, dtype=column.dtype, strict=True)
 
 
@@ -115,11 +122,7 @@ def text_of(value: Any) -> str | None:
     """A value as text with all that it says; None for bytes, and for text that is no UTF-8."""
     if isinstance(value, str):
         return value if value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value) else None
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
-    return None
+    return repr(value) if isinstance(value, int | float) else None
 
 
 def _shown(value: Any) -> str:
