@@ -124,7 +124,7 @@ def test_another_format_is_refused(project: Project) -> None:
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(project: Project) -> None:
     project.write("out", "a file")
-    found = lake(project)
+    lake(project)
     (finding,) = connectors.check_target(project.load("job"))
     assert finding["ok"] is False and "a file is in the way" in finding["message"]
     project.write("data/people.csv", "id\n1\n")
