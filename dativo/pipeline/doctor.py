@@ -12,9 +12,11 @@ from pathlib import Path
 
 import msgspec
 
+from dativo import connectors
 from dativo.config import paths
 from dativo.errors import ConfigError
 from dativo.pipeline.jobs import jobs_folder, yaml_files
+from dativo.pipeline.offer import missing_packages
 from dativo.pipeline.validate import validate
 
 PACKAGES = ("polars", "polars-hash", "duckdb", "pyarrow", "pyiceberg", "msgspec", "rich", "typer")
@@ -54,6 +56,17 @@ def _program() -> Iterator[Check]:
             yield Check(name=name, ok=True, message=metadata.version(name))
         except metadata.PackageNotFoundError:
             yield Check(name=name, ok=False, message="not installed", hint="install dativo again: `pip install dativo`")
+    yield _connectors()
+
+
+def _connectors() -> Check:
+    """Which connectors have all that they need; of the others what to install, which is needed only by who uses them."""
+    known = sorted({*connectors.SOURCES, *connectors.TARGETS})
+    lacking = {name: packages for name in known if (packages := missing_packages(name))}
+    ready = [name for name in known if name not in lacking]
+    hint = "\n".join(f"{name}: pip install 'dativo[{name}]'" for name in lacking)
+    without = f"; packages are missing for {', '.join(lacking)}" if lacking else ""
+    return Check(name="connectors", ok=None, message=f"ready: {', '.join(ready)}{without}", hint=hint)
 
 
 def _machine(here: Path) -> Iterator[Check]:

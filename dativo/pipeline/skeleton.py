@@ -59,6 +59,9 @@ secrets/
     dativo show people_to_iceberg       # the table
 
 `jobs/` says what is loaded from where to where, `assets/` has the data contracts, `data/` the files of the example.
+
+From a database: `dativo discover postgres` (or `mysql`, `sqlite`) shows its tables, and with `--write-asset assets` drafts
+their contracts. It finds the database by the usual variables: `PGHOST`, `PGUSER`, `MYSQL_HOST`, `SQLITE_DATABASE_PATH`.
 """,
 }
 
