@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from dativo import connectors
+from dativo.config.resolved import Window
 from dativo.errors import DativoError, Interrupted, SourceError
-from dativo.sources.protocol import FAULT, FILE, PROVENANCE, ROW, TEXT, KeyLister, Meter
+from dativo.sources.protocol import FAULT, FILE, PROVENANCE, ROW, TEXT, KeyLister, Meter, Piece
 from tests.postgres_bench import ID, PostgresBench
 from tests.project import Project
-from tests.services.postgres import Postgres
+from tests.services.accounts import data_folder, run_as, servant
+from tests.services.postgres import Postgres, postgres, programs
+from tests.services.process import Recipe, free_port, running
 
 INCREMENTAL = {"strategy": "updated_at", "cursor_field": "at"}
 
@@ -323,3 +333,115 @@ def test_a_table_is_loaded_and_then_what_changed(bench: PostgresBench) -> None:
     rows = bench.project.rows().sort("id")
     assert rows["id"].to_list() == list(range(1, 12))
     assert rows["name"].to_list()[3] == "new"
+
+
+def windowed(bench: PostgresBench, saved: Any = None, **window: str) -> tuple[list[int], str | None]:
+    """The ids that a run with a window reads, and the value that it saves."""
+    job = msgspec.structs.replace(bench.project.load(), window=Window(**window))
+    extract = connectors.source(job).read(job.streams[0], saved, meter=Meter())
+    try:
+        ids = extract.frame.collect(engine="streaming")["id"].to_list()
+        return sorted(ids), extract.cursor().entries.get("people.at", {}).get("last_value")
+    finally:
+        extract.close()
+
+
+def test_a_window_is_read_whatever_was_saved(bench: PostgresBench) -> None:
+    people(bench, 10)
+    bench.sql("INSERT INTO people VALUES (0, 'never', NULL)")
+    bench.job("people", incremental=INCREMENTAL)
+    assert windowed(bench, until="2024-01-04") == ([1, 2], "2024-01-03 00:00:00+00")
+    early = bench.cursor()
+    bench.sql("INSERT INTO people VALUES (20, 'late', '2024-02-01'), (21, 'later', '2024-03-01')")
+    saved = early.entries["people.at"]["last_value"]
+    assert saved == "2024-01-11 00:00:00+00"
+    assert windowed(bench, early, since="2024-01-09") == ([0, 8, 9, 10, 20, 21], "2024-03-01 00:00:00+00")
+    # What lies between the saved value and the window was left out: the next run has to begin before it.
+    assert windowed(bench, early, since="2024-02-15") == ([0, 21], saved)
+    assert windowed(bench, early, since="2024-01-02", until="2024-01-04") == ([1, 2], saved)
+    assert windowed(bench, early, until="2024-02-10") == ([10, 20], "2024-02-01 00:00:00+00")
+    assert windowed(bench, None, since="2024-02-15") == ([0, 21], None)
+    with pytest.raises(SourceError, match="'soon' of --since is no timestamp with time zone"):
+        windowed(bench, early, since="soon")
+
+
+def test_few_new_rows_of_a_large_table_are_found_in_a_fixed_order(bench: PostgresBench) -> None:
+    people(bench, 20_000)
+    bench.sql("CREATE INDEX ON people (at); ANALYZE people")
+    bench.job("people", incremental=INCREMENTAL)
+    cursor = bench.cursor()
+    bench.sql("UPDATE people SET at = '2100-01-01' WHERE id IN (5, 19000, 77)")
+    extract = bench.read(cursor)
+    assert extract.pieces is not None
+    first = extract.frame.collect(engine="streaming")
+    assert_frame_equal(extract.frame.collect(engine="streaming"), first)
+    (piece,) = extract.pieces([])
+    assert isinstance(piece, Piece)
+    assert_frame_equal(piece.frame.collect(engine="streaming"), first)
+    extract.close()
+    assert sorted(first["id"]) == [5, 77, 19000, 20000]
+
+
+def test_rows_written_while_a_run_reads_are_in_this_run_or_the_next(bench: PostgresBench) -> None:
+    people(bench, 2_000)
+    bench.project.asset([{**ID, "primary_key": True}, {"name": "name"}, {"name": "at", "type": "timestamptz"}])
+    incremental = {**INCREMENTAL, "lookback_days": 1}
+    bench.job("people", incremental=incremental, target={"write_mode": "upsert"})
+    bench.sql("UPDATE people SET at = now()")
+    done = threading.Event()
+
+    def write() -> None:
+        number = 10_000
+        while not done.is_set():
+            number += 1
+            bench.sql(
+                f"INSERT INTO people VALUES ({number}, 'new', clock_timestamp());"
+                "UPDATE people SET name = name || '+', at = clock_timestamp() WHERE id = 1 + floor(random() * 2000)"
+            )
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(3):
+            assert bench.project.sync().exit_code == 0
+    finally:
+        done.set()
+        writer.join()
+    assert bench.project.sync().exit_code == 0
+    there = [(int(i), n) for i, n in bench.sql("SELECT id, name FROM people ORDER BY id")]
+    assert bench.project.rows().sort("id").select("id", "name").rows() == there
+
+
+def test_a_standby_is_read_in_one_snapshot(project: Project, tmp_path: Path) -> None:
+    with postgres(tmp_path / "primary") as primary:
+        bench = PostgresBench(project, primary)
+        bench.sql("CREATE TABLE people (id int, name text); INSERT INTO people SELECT i, repeat('x', 500) FROM "
+                  "generate_series(1, 20000) i; CHECKPOINT")  # fmt: skip
+        with standby(primary, tmp_path / "standby") as port:
+            bench.job("people", connection={"port": port}, options={"connections": 2})
+            assert "a standby" in bench.check()[0]["message"]
+            assert bench.ids() == list(range(1, 20001))
+
+
+@contextmanager
+def standby(primary: Postgres, folder: Path) -> Iterator[int]:
+    """A standby of a server; its port."""
+    user, port = servant("postgres"), free_port()
+    data = data_folder(folder, user) / "data"
+    environment = {**os.environ, **primary.environment}
+    done = subprocess.run([str(programs() / "pg_basebackup"), "-D", str(data), "-R", "-c", "fast"], env=environment,
+                          capture_output=True, text=True, cwd=data.parent, check=False, **run_as(user))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    recipe = Recipe(
+        name="standby",
+        folder=folder,
+        command=[str(programs() / "postgres"), "-D", str(data), "-p", str(port)],
+        ready=lambda: subprocess.run(
+            [str(programs() / "pg_isready"), "-q", "-h", primary.host, "-p", str(port)], check=False
+        ).returncode == 0,
+        user=user,
+        data=data,
+        stop_signal=signal.SIGINT,
+    )  # fmt: skip
+    with running(recipe):
+        yield port
