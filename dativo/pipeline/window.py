@@ -108,7 +108,8 @@ def _of_kind(field: Field, option: str, text: str) -> tuple[str, Value | None]:
                 f"'{field.name}' is a {field.kind}",
                 "as 2024-01-31" if field.kind == "date" else "as 2024-01-31, or '2024-01-31 08:00:00'",
             )
-        return (_written(moment) if moment.tzinfo is not None else text), moment
+        # As databases write it: where a column has texts, they are compared sign by sign.
+        return (_written(moment) if moment.tzinfo is not None else text.upper().replace("T", " ")), moment
     if field.kind in _NUMBERS:
         number = _number(text, whole=field.kind == "long")
         if number is None:

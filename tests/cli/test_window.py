@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -155,3 +156,24 @@ def test_of_several_jobs_those_that_have_no_cursor_are_refused_and_the_others_ru
     answer = dativo("sync", "jobs", "--until", "2024-01-03", code=1)
     assert "a csv source cannot read a part of its rows" in answer.err
     assert loaded(project) == [1, 2]
+
+
+@pytest.mark.parametrize("since", ["2024-01-03", "2024-01-03T00:00:00", "2024-01-03 00:00:00+00:00"])
+def test_a_database_that_keeps_times_as_texts_has_windows_too(project: Project, dativo: Dativo, since: str) -> None:
+    project.asset(FIELDS, "orders")
+    with sqlite3.connect("shop.db") as database:
+        database.execute("create table orders (id integer primary key, note text, updated_at timestamp)")
+        rows = [(day, f"note {day}", f"2024-01-{day:02} 00:00:00") for day in range(1, 8)]
+        database.executemany("insert into orders values (?, ?, ?)", rows)
+    project.job(
+        "orders",
+        source_connector_path="connectors/sources/sqlite.yaml",
+        asset_path="assets/orders.yaml",
+        source={
+            "connection": {"database_path": "shop.db"},
+            "tables": [{"name": "orders"}],
+            "incremental": {"cursor_field": "updated_at"},
+        },
+    )
+    dativo("sync", "orders", "--since", since, "--until", "2024-01-05T00:00:00")
+    assert loaded(project) == [3, 4]

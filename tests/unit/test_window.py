@@ -40,7 +40,7 @@ def job(project: Project, cursor: str | None = "updated_at", **more: Any) -> Res
             "updated_at",
             " 2024-01-01 08:30 ",
             "2024-01-01T09:00:00.5",
-            Window(since="2024-01-01 08:30", until="2024-01-01T09:00:00.5"),
+            Window(since="2024-01-01 08:30", until="2024-01-01 09:00:00.5"),
         ),
         ("updated_at", "2024-01-01T00:00:00Z", None, Window(since="2024-01-01 00:00:00")),
         ("seen", "2024-01-01T02:00:00.123456+02:00", None, Window(since="2024-01-01 00:00:00.123456")),
