@@ -131,14 +131,9 @@ class Ended:
         return f"exit {self.code}\n{self.out[-3000:]}\n{self.err[-3000:]}"
 
     @property
-    def receipt(self) -> dict[str, Any]:
-        found = json.loads(self.out)
-        return dict(found[0] if isinstance(found, list) else found)
-
-    @property
     def stream(self) -> dict[str, Any]:
-        found = self.receipt
-        return dict(found["streams"][0]) if "streams" in found else found
+        """What the receipt says of the job's stream."""
+        return dict(json.loads(self.out)["jobs"][0]["streams"][0])
 
     def refused(self, *words: str) -> None:
         """It failed as a person can understand: exit code 2, one of the words, no traceback, no password."""

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -92,9 +92,9 @@ def test_a_run_that_is_asked_to_end_ends_its_queries_too(orders: Orders, number:
     orders.right()
 
 
-def begun(orders: Orders) -> subprocess.Popen[str]:
+def begun(orders: Orders, program: Sequence[str] = ("-m", "dativo")) -> subprocess.Popen[str]:
     """A run of the job that has begun."""
-    command = [sys.executable, "-m", "dativo", "sync", "jobs/acme/orders.yaml", "--json"]
+    command = [sys.executable, *program, "sync", "jobs/acme/orders.yaml", "--json"]
     variables = {**inherited(), **orders.environment}
     return subprocess.Popen(
         command, cwd=orders.root, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
