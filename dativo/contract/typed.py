@@ -112,10 +112,14 @@ def _as_moment(field: Field, raw: pl.Expr, dtype: pl.DataType, rules: TextRules)
 def _as_nested(field: Field, raw: pl.Expr, dtype: pl.DataType, rules: TextRules) -> pl.Expr | None:
     if field.kind == "list" and isinstance(dtype, pl.List) and field.item is not None:
         inner = from_typed(field.item, pl.element(), dtype.inner, rules)  # type: ignore[arg-type]
-        return None if inner is None else raw.list.eval(inner)
+        if inner is None:
+            return None
+        # An element that cannot be kept makes the whole list one that cannot.
+        kept = raw.list.eval(inner)
+        return pl.when(_nulls(kept) == _nulls(raw)).then(kept)
     if field.kind == "struct" and isinstance(dtype, pl.Struct):
         have = {f.name: f.dtype for f in dtype.fields}
-        parts = []
+        parts, lost = [], [raw.is_null()]
         for child in field.fields:
             name = child.source_name or child.name
             if name not in have:
@@ -125,7 +129,13 @@ def _as_nested(field: Field, raw: pl.Expr, dtype: pl.DataType, rules: TextRules)
             if value is None:
                 return None
             parts.append(value.alias(child.name))
-        return pl.when(raw.is_not_null()).then(pl.struct(parts))
+            lost.append(raw.struct.field(name).is_not_null() & value.is_null())
+        return pl.when(~pl.any_horizontal(lost)).then(pl.struct(parts))
     if field.kind == "binary" and dtype == pl.String():
         return raw.cast(pl.Binary)
     return None
+
+
+def _nulls(value: pl.Expr) -> pl.Expr:
+    """How many elements of a list are null."""
+    return value.list.eval(pl.element().is_null()).list.sum()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import ssl
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dativo.config.job import Retry
 from dativo.errors import DativoError, SourceError
 from dativo.observe.listener import Silence
 from dativo.pipeline.retry import with_retries
+from dativo.sources.postgres import pieces
 from tests.postgres_bench import PostgresBench
 from tests.project import Project
 from tests.services import certificate
@@ -157,6 +159,40 @@ def test_a_backend_that_is_killed_loads_nothing_and_is_tried_again(bench: Postgr
     done = with_retries(job, lambda names: sync(job, streams=names), Silence(), default=again)
     timer.join()
     assert (done.exit_code, done.streams[0].loaded) == (0, 1000)
+
+
+def test_a_table_whose_reader_is_killed_is_gone_on_with(bench: PostgresBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 8 * 8192)
+    bench.sql("CREATE TABLE many AS SELECT i AS id, 'n' || i AS name FROM generate_series(1, 8000) i")
+    bench.job({"name": "many", "where": "pg_sleep(0.0002)::text = ''"})
+    kill = ("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dativo' "
+            f"AND datname = '{bench.database}' AND state = 'active' AND pid <> pg_backend_pid()")  # fmt: skip
+
+    def kill_later() -> None:
+        while not any(
+            m.read_bytes().count(b"\n") > 1 for m in bench.project.root.glob(".local/resume/**/manifest.jsonl")
+        ):
+            time.sleep(0.01)
+        bench.sql(kill)
+
+    killer = threading.Thread(target=kill_later, daemon=True)
+    killer.start()
+    receipt = bench.project.sync()
+    killer.join(timeout=10)
+    assert receipt.exit_code == 2
+    assert "the connection to Postgres was lost" in (receipt.streams[0].error or "")
+    receipt = bench.project.sync()
+    assert receipt.exit_code == 0, receipt.streams[0].error
+    assert any("were kept from a run that did not end" in w for w in receipt.streams[0].warnings)
+    assert sorted(bench.project.rows()["id"]) == list(range(1, 8001))
+
+
+def test_a_connection_url_gives_what_is_set_nowhere_else(bench: PostgresBench) -> None:
+    s = bench.server
+    source = {"dsn": f"postgresql://{s.user}:{s.password}@{s.host}:{s.port}/{bench.database}?sslmode=disable",
+              "tables": [{"name": "people"}]}  # fmt: skip
+    bench.project.job(source_connector_path="connectors/sources/postgres.yaml", source=source)
+    assert bench.ids() == [1, 2]
 
 
 def test_a_statement_that_takes_too_long_is_told(bench: PostgresBench) -> None:

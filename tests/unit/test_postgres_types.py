@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import pytest
 
+from dativo.errors import SourceError
 from dativo.sources.protocol import FAULT
 from tests.postgres_bench import ID, PostgresBench
 from tests.project import Project
@@ -175,3 +176,33 @@ def test_a_value_that_no_column_holds_makes_a_reject(
     assert sorted(bench.project.rows()["id"]) == [1, 3]
     rule, _, told = fault.partition(": ")
     assert bench.project.rejects().select("file", "row", "rule", "value").rows() == [("public.t", 2, rule, told)]
+
+
+@pytest.mark.parametrize(
+    ("sql_type", "items", "value"),
+    [("numeric[]", "decimal(5,2)", "'{1.5,NaN}'"), ("date[]", "date", "'{2024-01-01,infinity}'"),
+     ("numeric(5,2)[]", "decimal(5,2)", "'{NaN}'"), ("integer[]", "boolean", "'{0,2}'")],
+)  # fmt: skip
+def test_an_element_that_no_list_holds_makes_a_reject(
+    bench: PostgresBench, sql_type: str, items: str, value: str
+) -> None:
+    bench.sql(f"CREATE TABLE t (id int, v {sql_type}); INSERT INTO t VALUES (1, NULL), (2, {value}), (3, '{{NULL}}')")
+    bench.project.asset([ID, {"name": "v", "type": "array", "items": {"type": items}}])
+    bench.job("t", schema_validation_mode="quarantine", max_rejects=1)
+    receipt = bench.project.sync()
+    assert receipt.exit_code == 0, receipt.streams[0].error
+    assert bench.project.rows().sort("id").rows() == [(1, None), (3, [None])]
+    assert bench.project.rejects().select("row", "column", "rule").rows() == [(2, "v", "type_mismatch")]
+
+
+def test_bytes_that_are_of_no_encoding_are_told(bench: PostgresBench) -> None:
+    name = f"a{bench.database}"
+    bench.server.sql(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    bench.database = name
+    bench.sql(
+        "SET client_encoding = 'SQL_ASCII'; CREATE TABLE t (id int, name text); INSERT INTO t VALUES (1, E'\\xff')"
+    )
+    bench.job("t")
+    with pytest.raises(SourceError, match="invalid byte sequence") as caught:
+        bench.frame()
+    assert "convert_from" in caught.value.hint

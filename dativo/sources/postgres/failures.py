@@ -47,6 +47,7 @@ _STATES = (
     ("read-only transaction", "25006"),
     ("terminating connection", "57P01"),
     ("too many clients", "53300"),
+    ("invalid byte sequence", "22021"),
     ("division by zero", "22012"),
     ("invalid input syntax", "22P02"),
     ("out of range", "22003"),
@@ -108,6 +109,8 @@ def failed(job: ResolvedJob, error: Any, doing: str, *, field: str = "") -> Sour
         hint = f"the server has not enough of what it needs; {AGAIN}"
     elif state == "25006":
         hint = "a source is only read: nothing it runs may write"
+    elif state == "22021":
+        hint = "there are bytes that are no text: mend them, or read the column by convert_from in a query"
     elif state.startswith(("42", "22", "0A")) or field.endswith((".sql", ".where")):
         hint = "mend the query, the filter or the column that is named there"
     else:
