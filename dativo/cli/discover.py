@@ -97,7 +97,8 @@ def _show(job: ResolvedJob, found: list[FoundStream], *, columns: bool) -> None:
                 cell(stream.name), stream.kind, _rows(stream), str(len(stream.columns)), cell(key), cell(cursors)
             )
         console.print(made)
-        console.print(f"\n{plural(len(found), 'stream')}; rows are the database's estimates. Columns: --stream NAME")
+        rows = "; rows are the database's estimates" if any(s.rows is not None for s in found) else ""
+        console.print(f"\n{plural(len(found), 'stream')}{rows}. Columns: --stream NAME")
         return
     for number, stream in enumerate(found):
         if number:

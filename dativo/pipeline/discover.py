@@ -11,6 +11,8 @@ import msgspec
 
 from dativo import connectors
 from dativo.config import paths
+from dativo.config.connection_fields import STORES
+from dativo.config.needs import LOCAL_SOURCES
 from dativo.config.resolve import Mode, ResolvedJob, Resolver
 from dativo.config.secrets import SecretManager
 from dativo.config.source_job import read_source_of_connector, read_source_of_job
@@ -18,6 +20,7 @@ from dativo.errors import ConfigError, Mark, Problem, SourceError, UnsupportedEr
 from dativo.pipeline.draft import Draft, draft, slug
 from dativo.secret_managers.choice import secret_manager
 from dativo.sources.discovery import Discovering, FoundStream
+from dativo.sources.file_discovery import FileDiscovery
 
 SAMPLES = 50
 # Columns whose values may tell what they hold.
@@ -108,10 +111,12 @@ def write_drafts(
 
 def _asked(job: ResolvedJob) -> Discovering:
     source = connectors.source(job)
+    if job.source_type in (*LOCAL_SOURCES, *STORES) and job.source.files:
+        return FileDiscovery(job, source)
     if not callable(getattr(source, "discover", None)):
         raise UnsupportedError(
             f"a {job.source_type} source cannot tell what it has",
-            hint="write the contract by hand: docs/getting-started.md shows one",
+            hint="name a job whose source has `files`, or write the contract by hand: docs/getting-started.md shows one",
         )
     return cast(Discovering, source)
 

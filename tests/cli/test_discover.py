@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 
@@ -207,3 +210,72 @@ def test_a_program_can_ask_too(project: Project, shop: Postgres) -> None:
     found = discover(source_of_connector("postgres"), ["customers"])
     assert [(s.name, s.object, s.rows, s.key) for s in found] == [("public.customers", "customers", 9, ("id",))]
     assert not Path(".local").exists()
+
+
+# -- files --------------------------------------------------------------------------------------------------------------
+
+FILE = """\
+id,code,total,day,seen,flag,note,mostly
+1,007,1.50,2024-01-31,2024-01-31T08:00:00Z,true,ada@example.com,1
+2,008,2,2024-02-01,2024-02-01 09:00:00+02:00,FALSE,bob@example.com,2
+3,009,,2024-02-29,2024-02-01T09:00:00.123Z,true,eve@example.com,x
+"""
+
+
+def test_the_types_of_a_file_are_those_that_all_of_its_values_have(project: Project, dativo: Dativo) -> None:
+    rows = [f"{i},00{i},1,2024-01-31,2024-01-31T08:00:00Z,true,p{i}@example.com,{i}" for i in range(4, 30)]
+    project.write("data/people.csv", FILE + "\n".join(rows) + "\n")
+    project.job()
+    dativo("discover", "job", "--write-asset", "assets/people.yaml")
+    text = (project.root / "assets/people.yaml").read_text()
+    fields = {f["name"]: f["type"] for f in yaml.safe_load(text)["schema"]}
+    assert fields == {
+        "id": "integer", "code": "string", "total": "decimal(38,2)", "day": "date", "seen": "timestamptz", "flag": "boolean",
+        "note": "string", "mostly": "string",
+    }  # fmt: skip
+    assert "mostly\n    type: string  # text, 29 values looked at: 28 could be long" in text
+    assert "a guess: email, by 29 of 29 values" in text
+    assert dativo("sync", "job", "--json").json()["jobs"][0]["streams"][0]["loaded"] == 29
+
+
+def test_a_day_that_is_none_makes_a_text(project: Project, dativo: Dativo) -> None:
+    project.write("data/people.csv", "day\n2024-02-28\n2024-02-30\n")
+    project.job()
+    columns = dativo("discover", "job", "--json").json()["objects"][0]["columns"]
+    assert [(c["name"], c["type"]) for c in columns] == [("day", "string")]
+
+
+def test_json_lines_and_parquet_files_are_asked_too(project: Project, dativo: Dativo) -> None:
+    project.write(
+        "data/e.jsonl", '{"id": 1, "tags": ["a"], "place": {"city": "Ulm"}}\n{"id": 2, "tags": [], "place": null}\n'
+    )
+    project.job(
+        "lines", source_connector_path="connectors/sources/jsonl.yaml", source={"files": [{"path": "data/e.jsonl"}]}
+    )
+    found = dativo("discover", "lines", "--json").json()["objects"][0]
+    assert {c["name"]: c["type"] for c in found["columns"]} == {"id": "long", "tags": "list<string>", "place": "json"}
+    frame = pl.DataFrame(
+        {
+            "id": [1],
+            "at": [datetime(2024, 1, 1, tzinfo=UTC)],
+            "total": [Decimal("1.50")],
+            "lines": [[{"sku": "a", "n": 1}]],
+        },
+        schema_overrides={"total": pl.Decimal(12, 2)},
+    )
+    frame.write_parquet(project.root / "data/e.parquet")
+    project.job(
+        "frames",
+        source_connector_path="connectors/sources/parquet.yaml",
+        source={"files": [{"path": "data/e.parquet"}]},
+    )
+    (found,) = dativo("discover", "frames", "--json").json()["objects"]
+    assert (found["object"], found["kind"]) == ("e", "file")
+    assert {c["name"]: c["type"] for c in found["columns"]} == {
+        "id": "long", "at": "timestamptz", "total": "decimal(12,2)", "lines": "list<struct<sku: string, n: long>>",
+    }  # fmt: skip
+
+
+def test_a_file_that_is_not_there_is_told(project: Project, dativo: Dativo) -> None:
+    project.job(source={"files": [{"path": "data/lost.csv"}]})
+    assert "data/lost.csv" in dativo("discover", "job", code=2).err
