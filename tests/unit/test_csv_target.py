@@ -59,8 +59,8 @@ def test_no_value_is_an_empty_field_and_an_empty_text_has_quotes(project: Projec
     "options",
     [
         {"delimiter": ";"},
-        {"delimiter": "\t", "quote": "'"},
-        {"header": False},
+        {"delimiter": "\\t", "quote_char": "'"},
+        {"has_header": False},
         {"delimiter": "|", "compression": "gzip"},
     ],
 )
@@ -71,8 +71,8 @@ def test_the_style_is_the_jobs_and_is_read_back(project: Project, options: dict[
     (path,) = files(project)
     raw = path.read_bytes()
     text = gzip.decompress(raw).decode() if options.get("compression") else raw.decode()
-    delimiter, quote = options.get("delimiter", ","), options.get("quote", '"')
-    first = f"id{delimiter}text\n" if options.get("header", True) else ""
+    delimiter, quote = options.get("delimiter", ",").replace("\\t", "\t"), options.get("quote_char", '"')
+    first = f"id{delimiter}text\n" if options.get("has_header", True) else ""
     assert text.startswith(f"{first}1{delimiter}{quote}{quote}\n")
     read = found.existing(COLUMNS)
     assert read is not None and read.to_dict(as_series=False) == ROWS
@@ -92,9 +92,9 @@ def test_another_style_is_refused_for_a_table_that_is_there(project: Project) ->
     [
         ({"delimiter": "ab"}, "not one ASCII character"),
         ({"delimiter": "a"}, "not one ASCII character"),
-        ({"quote": "\n"}, "not one ASCII character"),
+        ({"quote_char": "\n"}, "not one ASCII character"),
         ({"delimiter": '"'}, "the same character"),
-        ({"header": "maybe"}, "neither true nor false"),
+        ({"has_header": "maybe"}, "neither true nor false"),
         ({"compression": "lz4"}, "does not compress csv"),
     ],
 )

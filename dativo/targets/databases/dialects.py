@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from dativo.config.partition import INGEST_DATE, Partition
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import UnsupportedError
 from dativo.targets.databases.dialect import Dialect
@@ -29,4 +30,18 @@ def unbuilt(job: ResolvedJob) -> Iterator[UnsupportedError]:
                 field=f"target.{name}",
                 mark=job.mark(f"target.{name}"),
                 hint="leave it out, or use the target iceberg",
+            )
+    for stream in job.streams:
+        yield from partitioned(job, stream.partitioning)
+
+
+def partitioned(job: ResolvedJob, partitioning: Sequence[Partition]) -> Iterator[UnsupportedError]:
+    """Why a database's table cannot be as the job wants it: only the ingest date is a partition there, by its column."""
+    for part in partitioning:
+        if part.column != INGEST_DATE or part.transform != "identity":
+            yield UnsupportedError(
+                f"tables in {job.target_type} are not partitioned by dativo, and the job wants {part}",
+                hint="leave partitioning out, or set it to [ingest_date], which is a column there",
+                mark=job.mark("target.partitioning"),
+                field="target.partitioning",
             )

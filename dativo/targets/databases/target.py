@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,13 @@ from dativo.config.field import Field
 from dativo.config.partition import INGEST_DATE
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.evolve import Change
-from dativo.errors import UnsupportedError
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 from dativo.targets.databases import rejects
 from dativo.targets.databases.columns import wanted_changes
 from dativo.targets.databases.commit import Plan, commit, session
 from dativo.targets.databases.dialect import Dialect, quoted
-from dativo.targets.databases.dialects import dialect_of
+from dativo.targets.databases.dialects import dialect_of, partitioned
 from dativo.targets.databases.memory import NOTHING, Memory, others, remembered
 from dativo.targets.databases.place import Place, check_columns, place
 from dativo.targets.databases.scan import has_rows, scanned
@@ -49,7 +48,7 @@ class DatabaseTarget:
 
     def open(self, shape: TableShape) -> Opened:
         self.shape = shape
-        for problem in partitioned(self.job, self.stream, shape):
+        for problem in partitioned(self.job, shape.partitioning):
             raise problem
         check_columns(shape.columns, self.dialect, self.stream.asset.mark)
         for column in shape.columns:
@@ -151,15 +150,3 @@ class DatabaseTarget:
 
     def abort(self) -> None:
         self.staging.remove()
-
-
-def partitioned(job: ResolvedJob, stream: StreamConfig, shape: TableShape) -> Iterator[UnsupportedError]:
-    """Why a database's table cannot be as the job wants it: only the ingest date is a partition there, by its column."""
-    for part in shape.partitioning:
-        if part.column != INGEST_DATE or part.transform != "identity":
-            yield UnsupportedError(
-                f"tables in {job.target_type} are not partitioned by dativo, and the job wants {part}",
-                hint="leave partitioning out, or set it to [ingest_date], which is a column there",
-                mark=job.mark("target.partitioning"),
-                field="target.partitioning",
-            )

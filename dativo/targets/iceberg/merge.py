@@ -25,7 +25,7 @@ from dativo.targets.iceberg.files import KEPT, MAX_OPEN, FileWriter
 from dativo.targets.iceberg.matching import ROW, SLOT, Matching
 from dativo.targets.iceberg.options import MergeMode
 from dativo.targets.iceberg.overwrite import DELETED, UPDATED, Edit
-from dativo.targets.iceberg.part import places_of
+from dativo.targets.iceberg.part import few_ahead, places_of
 from dativo.targets.iceberg.positions import Deletion, deleted_positions, write_deletes
 from dativo.targets.iceberg.pruning import possible
 from dativo.targets.iceberg.schema import contract_fields, stored
@@ -191,8 +191,9 @@ class _Work:
         apart = {"__dativo_day": pl.col(INGEST_DATE)} if self._days_apart() else None
         spill = self.matching.folder if self._many_partitions(hits.files) else None
         output = self.writer.stored_output(kept.drop(ROW), spill=spill, apart=apart)
-        pl.collect_all([output.sink], engine="streaming")
-        self.added += output.finish().files
+        with few_ahead(self.storage):
+            pl.collect_all([output.sink], engine="streaming")
+            self.added += output.finish().files
 
     def _amended(self, kept: pl.LazyFrame, hits: pl.DataFrame, first: pl.Series, total: int) -> pl.LazyFrame:
         assert self.revision.amended is not None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import polars as pl
 from pyiceberg.table import DataScan, FileScanTask, Table
 
 from dativo.targets.iceberg.contents import LiveFile
+
+_PREFETCH = "POLARS_ROW_GROUP_PREFETCH_SIZE"
 
 
 class _Part(Table):
@@ -42,3 +46,20 @@ def _scan(table: Table, tasks: list[FileScanTask], storage: dict[str, str] | Non
     # Statistics and filters of the manifests would be those of the whole table.
     part = _Part(table, tasks)
     return pl.scan_iceberg(part, storage_options=storage, use_metadata_statistics=False, use_pyiceberg_filter=False)
+
+
+@contextmanager
+def few_ahead(storage: dict[str, str] | None) -> Iterator[None]:
+    """Polars reads no more row groups ahead than it has threads while this is going on, unless it was told otherwise.
+
+    By default it holds many of whole rows in memory, which wins no time where files are local. It looks at the variable
+    when a scan begins; another scan of this process that begins meanwhile reads as little ahead.
+    """
+    if storage is not None or _PREFETCH in os.environ:
+        yield
+        return
+    os.environ[_PREFETCH] = str(max(2, pl.thread_pool_size()))
+    try:
+        yield
+    finally:
+        os.environ.pop(_PREFETCH, None)

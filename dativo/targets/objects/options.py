@@ -55,18 +55,19 @@ def file_options(job: ResolvedJob) -> FileOptions:
 
 
 def _style(job: ResolvedJob, options: dict[str, Any]) -> CsvStyle:
-    found = {n: _character(job, options, n, d) for n, d in (("delimiter", ","), ("quote", '"'))}
-    header = options.get("header", True)
+    found = {n: _character(job, options, n, d) for n, d in (("delimiter", ","), ("quote_char", '"'))}
+    header = options.get("has_header", True)
     if not isinstance(header, bool):
-        raise _wrong(job, "header", f"'{header}' is neither true nor false", "leave it out for a line of names")
-    if found["delimiter"] == found["quote"]:
+        raise _wrong(job, "has_header", f"'{header}' is neither true nor false", "leave it out for a line of names")
+    if found["delimiter"] == found["quote_char"]:
         raise _wrong(job, "delimiter", "delimiter and quote are the same character", "choose another one")
-    return CsvStyle(header=header, **found)
+    return CsvStyle(delimiter=found["delimiter"], quote=found["quote_char"], header=header)
 
 
 def _character(job: ResolvedJob, options: dict[str, Any], name: str, default: str) -> str:
     """A character that can stand between values or around them."""
     value = options.get(name, default)
+    value = "\t" if value == "\\t" else value
     if not isinstance(value, str) or len(value.encode()) != 1 or value.isalnum() or value in "\r\n":
         raise _wrong(
             job, name, f"{value!r} is not one ASCII character that is no letter and no digit", "use , ; | or a tab"
