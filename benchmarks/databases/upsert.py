@@ -111,7 +111,8 @@ def changes(folder: Path, rows: int, recent: bool, key: str) -> tuple[Path, Path
     old = f"{2 * rows} - 2 - range * 8" if recent else "range * 40"
     new = f"{2 * rows} + 1 + range * 2"
     query = f"SELECT {old} AS k FROM range({rows // 20}) UNION ALL SELECT {new} FROM range({rows // 20})"
-    duckdb.sql(f"COPY ({ROW} FROM ({query})) TO '{staged}/rows.parquet'")
+    newer = ROW.replace("md5(k::VARCHAR)", "md5((k + 1)::VARCHAR)")
+    duckdb.sql(f"COPY ({newer} FROM ({query})) TO '{staged}/rows.parquet'")
     field = next(f for f in COLUMNS if f.name == key)
     keys = pl.scan_parquet(staged / "rows.parquet").select(*identity([field]), key)
     keys.sink_parquet(staged / "gone.parquet")
@@ -132,6 +133,7 @@ def merge(folder: Path, mode: str, key: str, new: Path, gone: Path) -> dict[str,
         "seconds": round(took, 2),
         "cpu_seconds": round(done.ru_utime + done.ru_stime - used.ru_utime - used.ru_stime, 2),
         "peak_mib": done.ru_maxrss >> 10,
+        "peak_mib_before": used.ru_maxrss >> 10,
         "load": os.getloadavg()[0],
         **{k: v for k, v in summary.additional_properties.items() if k.startswith(("added-", "deleted-", "total-"))},
     }
