@@ -153,7 +153,6 @@ def _load(database: str, label: str, job: str, table: str, column: str, fact: st
     )
 
 
-_DATIVO_UPSERT = Contender("dativo, copy-on-write", _upsert("upsert"), _table("changed"), _loaded)
 SCENARIOS = {
     "postgres": _load("postgres", "Postgres, orders", "postgres", "orders", "amount", "plain"),
     "mysql": _load("mysql", "MariaDB, orders", "mysql", "orders", "amount", "plain"),
@@ -166,7 +165,8 @@ SCENARIOS = {
     "upsert": Scenario(
         "Upsert: changes of a tenth of the table, half of them of known keys",
         {
-            "dativo": _DATIVO_UPSERT,
+            "dativo": Contender("dativo, copy-on-write", _upsert("upsert"), _table("changed"), _loaded),
+            "merge_on_read": Contender("dativo, merge-on-read", _upsert("merge_on_read"), _table("changed"), _loaded),
             "pyiceberg": Contender("pyiceberg, Table.upsert", _pyiceberg, _pyiceberg_table, sizes=PATIENT),
         },
     ),
