@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,7 +103,7 @@ class MySqlDialect:
         return int(session.rows(sql, table.schema, table.table)[0][0] or 0)
 
     def try_rights(self, session: Session, table: Place) -> str:
-        probe = Place(table.schema, "dativo_check")
+        probe = Place(table.schema, f"dativo_check_{secrets.token_hex(4)}")
         session.run(f"CREATE TABLE {probe.sql} (a bigint)")
         session.run(f"DROP TABLE {probe.sql}")
         fast = str(session.rows("SELECT @@local_infile")[0][0]) == "1"

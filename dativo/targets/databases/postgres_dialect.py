@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,7 @@ class PostgresDialect:
         return int(session.rows(f"SELECT pg_total_relation_size(to_regclass({BOUND}))", table.sql)[0][0] or 0)
 
     def try_rights(self, session: Session, table: Place) -> str:
-        probe = Place(table.schema, "dativo_check")
+        probe = Place(table.schema, f"dativo_check_{secrets.token_hex(4)}")
         self.make_schema(session, table)
         session.run(f"CREATE TABLE {probe.sql} (a bigint)")
         session.rollback()
