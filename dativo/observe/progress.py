@@ -84,9 +84,10 @@ class BarProgress:
             self._task = None
         name = self._label + stream
         if self._task is None:
-            self._task = display.add_task("", total=None, stream=name, phase=phase, rows=0, rate="")
+            self._task = display.add_task("", total=None, stream=name, phase=phase, rows=0, rate="", size="")
         self._stream, self._phase, self._meter = stream, phase, meter
-        display.reset(self._task, total=meter.total_bytes or None, stream=name, phase=phase, rows=0, rate="")
+        total = meter.total_bytes or None
+        display.reset(self._task, total=total, stream=name, phase=phase, rows=0, rate="", size="")
 
     def tick(self) -> None:
         if self._task is None:
@@ -97,7 +98,9 @@ class BarProgress:
             return
         seconds = task.elapsed or 0
         rate = f"{self._meter.rows / seconds:,.0f} rows/s" if seconds > 0.5 and self._meter.rows else ""
-        display.update(self._task, completed=self._meter.bytes, rows=self._meter.rows, rate=rate)
+        display.update(
+            self._task, completed=self._meter.bytes, rows=self._meter.rows, rate=rate, size=_size(self._meter)
+        )
 
     def close(self) -> None:
         """Takes the bar away."""
@@ -110,8 +113,16 @@ class BarProgress:
             self._shown = False
 
 
+def _size(meter: Meter) -> str:
+    """What was read, and of how much where that is known, which of a database it is not."""
+    if not meter.bytes:
+        return ""
+    read = f"{meter.bytes / (1 << 20):,.1f}"
+    return f"{read} of {meter.total_bytes / (1 << 20):,.1f} MiB" if meter.total_bytes else f"{read} MiB"
+
+
 def _bar(console: Console) -> Progress:
-    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
     return Progress(
         SpinnerColumn(),
@@ -120,7 +131,7 @@ def _bar(console: Console) -> Progress:
         BarColumn(bar_width=20),
         TextColumn("{task.fields[rows]:,} rows"),
         TextColumn("{task.fields[rate]}", style="dim"),
-        DownloadColumn(binary_units=True),
+        TextColumn("{task.fields[size]}"),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
