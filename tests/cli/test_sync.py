@@ -279,9 +279,9 @@ def test_json_has_the_whole_receipt_and_the_problems(project: Project, dativo: D
 
 
 def test_json_tells_why_a_job_did_not_run_at_all(project: Project, dativo: Dativo) -> None:
-    good(project, target={"write_mode": "upsert"})
+    good(project, target={"file_format": "orc"})
     found = dativo("sync", "people", "--json", code=2).json()
-    assert found["jobs"] == [] and "upsert" in found["problems"][0]["message"]
+    assert found["jobs"] == [] and "orc" in found["problems"][0]["message"]
 
 
 def test_blocks_that_do_nothing_yet_are_told_once_a_run(project: Project, dativo: Dativo) -> None:
