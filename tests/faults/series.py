@@ -15,7 +15,7 @@ from dativo.errors import DativoError
 from tests.faults.lakehouse import Lakehouse, LakeProject, told
 
 Row = tuple[int, str]
-MODES = ("append", "replace")
+MODES = ("append", "replace", "upsert")
 KINDS = ("csv", "jsonl", "parquet")
 FIRST, FRESH, AGAIN = 60, 40, 15
 OTHERS = 1_000_000
@@ -25,7 +25,8 @@ class Series(LakeProject):
     """One job and its table. `before` and `after` are its rows before and after the delivery that is to be loaded.
 
     Appending series with `folder` get a file a delivery, read by the time of their change: loaded twice, its rows would be
-    there twice. The others get one file again and again, with rows that are there already and that their key keeps out.
+    there twice. The others get one file again and again, with rows that are there already: where they append, the key keeps
+    these out, and where they upsert, these have new values.
     With `lock` 0 a run takes no heed of other runs' locks: rivals meet at the commit.
     """
 
@@ -36,6 +37,7 @@ class Series(LakeProject):
         self.lock = chance.choice((0, 0, 60))
         self.publish = chance.choice(("direct", "direct", "branch")) if lake is not None else "direct"
         self.folder = folder and self.mode == "append"
+        self.merge = chance.choice(("copy-on-write", "merge-on-read"))
         self.number = 0
         self.before: Counter[Row] = Counter()
         self.after: Counter[Row] = Counter()
@@ -47,7 +49,8 @@ class Series(LakeProject):
         if self.folder:
             source["incremental"] = {"strategy": "file_modified_time"}
         recipe = f"connectors/sources/{self.kind}.yaml"
-        target = self.target(write_mode=self.mode, publish=self.publish)
+        changes = {"engine": {"options": {"merge_mode": self.merge}}} if self.mode == "upsert" else {}
+        target = self.target(write_mode=self.mode, publish=self.publish, **changes)
         engine = {"lock": self.lock}
         self.job(source=source, source_connector_path=recipe, target=target, engine=engine)
         other = {"files": [{"path": "data/other.csv"}]}
@@ -56,7 +59,7 @@ class Series(LakeProject):
     @property
     def label(self) -> str:
         where = "nessie" if self.lake is not None else "embedded"
-        input_ = "folder" if self.folder else "file"
+        input_ = "folder" if self.folder else self.merge.split("-")[2] if self.mode == "upsert" else "file"
         return f"{where:8} {self.publish:6} {self.mode:7} {self.kind:7} {input_:6} lock {self.lock:2}"
 
     def run(self, name: str = "job") -> tuple[int, str]:
@@ -78,6 +81,12 @@ class Series(LakeProject):
             rows = [(i, f"name {i} of {number}") for i, _ in fresh]
             # What other jobs appended goes, too: a job that replaces owns its table.
             self.after = Counter(rows)
+        elif self.mode == "upsert":
+            # Rows that are there already have new values.
+            changed = [(i, f"name {i} of {number}") for i in range(0, low, 4)]
+            rows = changed + fresh
+            ids = {i for i, _ in rows}
+            self.after = Counter({row: n for row, n in self.after.items() if row[0] not in ids}) + Counter(rows)
         else:
             again = [] if self.folder else [(i, f"name {i}") for i in range(min(AGAIN, low))]
             rows = again + fresh
