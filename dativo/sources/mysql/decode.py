@@ -53,19 +53,19 @@ class Decoded:
     faults: dict[int, str] = field(default_factory=dict)
 
 
-def decoded(block: Block, columns: Sequence[Column]) -> Decoded:
-    """The block's columns."""
-    return _Decoder(block, columns).run()
+def decoded(block: Block, columns: Sequence[Column], width: int | None = None) -> Decoded:
+    """The first columns of the block, whose rows have `width` columns: all of them without it."""
+    return _Decoder(block, columns, width or len(columns)).run()
 
 
 class _Decoder:
     """Walks through the columns of all rows together: `at` is the offset of each row's next value."""
 
-    def __init__(self, block: Block, columns: Sequence[Column]) -> None:
+    def __init__(self, block: Block, columns: Sequence[Column], width: int) -> None:
         data = block.data
         self.data, self.rows, self.columns = data, block.rows, columns
         self.buffer = pa.py_buffer(data)
-        self.at: Ints = block.rows + 1 + (len(columns) + 9) // 8
+        self.at: Ints = block.rows + 1 + (width + 9) // 8
         self.found = Decoded()
 
     def seen(self, code: str) -> npt.NDArray[Any]:

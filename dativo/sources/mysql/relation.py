@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -154,23 +154,24 @@ def read_rows(
     *,
     more: Sequence[Condition] = (),
     batch_size: int | None = None,
+    last_key: list[str] | None = None,
 ) -> Generator[pl.DataFrame, None, None]:
     """The rows in batches: columns asked for, and FAULT. In the order of the key where there is one.
 
     Without a key the statement is the same whatever is asked for, so that the server gives the rows in the same order.
+    `last_key` gets the key of the last row of each batch.
     """
     key = described.key
     columns = [c for c in described.columns if c.name in asked] if key else list(described.columns)
-    # A statement needs a column, and rows are counted where none is asked for.
-    what = names([c.name for c in columns]) if columns else "1"
+    taken = [*columns, *(column_of(described.wire[k], "string") for k in (key if last_key is not None else ()))]
     tail = f"ORDER BY {names(key)}" if key else ""
     if limit is not None:
         tail += f" LIMIT {limit}"
-    sql, values = described.select.where(*more).sql(what, tail.strip())
+    sql, values = described.select.where(*more).sql(names([c.name for c in taken]), tail.strip())
 
     def check(found: Sequence[WireColumn]) -> None:
-        for column, now in zip(columns, found, strict=bool(columns)):
-            if now != described.wire[column.name] and not _alike(now, described.wire[column.name]):
+        for column, now in zip(taken, found, strict=True):
+            if not _alike(now, described.wire[column.name]):
                 raise SourceError(
                     f"the column '{column.name}' of {described.name} is not what it was when the reading began",
                     hint="run again: the table was altered",
@@ -179,8 +180,18 @@ def read_rows(
     blocks: Generator[Block, None, None] = session.stream(sql, values, f"reading {described.name}", check)
     with closing(ahead(blocks, meter.stop, session.close)) as fetched:
         for block in fetched:
-            frame = _frame(block, columns, asked)
+            if last_key is not None:
+                last_key[:] = _last_key(block, taken, len(key))
+            frame = _frame(block, columns, asked, len(taken))
             yield from frame.iter_slices(batch_size) if batch_size is not None else (frame,)
+
+
+def _last_key(block: Block, taken: Sequence[Column], size: int) -> list[str]:
+    # Columns of the key may be among the others, too, and a name is decoded once.
+    renamed = [replace(c, name=str(i)) for i, c in enumerate(taken)]
+    found = decoded(Block(block.data, block.rows[-1:]), renamed).columns
+    values = [found[str(i)][0] for i in range(len(taken) - size, len(taken))]
+    return [v.hex() if isinstance(v, bytes) else str(v) for v in values]
 
 
 def _alike(a: WireColumn, b: WireColumn) -> bool:
@@ -188,10 +199,8 @@ def _alike(a: WireColumn, b: WireColumn) -> bool:
     return (a.type, a.flags & 32, a.charset, a.decimals) == (b.type, b.flags & 32, b.charset, b.decimals)
 
 
-def _frame(block: Block, columns: Sequence[Column], asked: Sequence[str]) -> pl.DataFrame:
-    if not columns:
-        return pl.DataFrame({FAULT: pl.Series([None], dtype=pl.String).new_from_index(0, len(block.rows))})
-    found = decoded(block, columns)
+def _frame(block: Block, columns: Sequence[Column], asked: Sequence[str], width: int) -> pl.DataFrame:
+    found = decoded(block, columns, width)
     data = [found.columns[n] for n in asked if n in found.columns]
     if not found.faults:
         none = pl.Series(FAULT, [None], dtype=pl.String).new_from_index(0, len(block.rows))

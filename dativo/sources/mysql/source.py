@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
+
+import polars as pl
 
 from dativo.config.resolved import ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
@@ -13,10 +15,11 @@ from dativo.sources.database.cursor import advanced, entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema
 from dativo.sources.database.window import bounds
 from dativo.sources.database_options import database_options
+from dativo.sources.mysql.pieces import Pieces
 from dativo.sources.mysql.relation import Described, describe, greatest, read_rows
 from dativo.sources.mysql.session import Session
 from dativo.sources.mysql.values import Order, is_value, later
-from dativo.sources.protocol import Extract, Meter, SourceColumn
+from dativo.sources.protocol import Extract, Meter, Piece, SourceColumn, Staged
 from dativo.state.cursor import Cursor
 
 
@@ -27,6 +30,8 @@ class MysqlSource:
         self.job = job
         self.options = database_options(job)
         self.connection = job.connections["source"]
+        # What the last reading of each stream looked at: its snapshot is asked for keys, too.
+        self._last: dict[str, tuple[Session, list[Described]]] = {}
 
     def streams(self) -> Sequence[str]:
         return [s.name for s in self.job.streams]
@@ -61,6 +66,7 @@ class MysqlSource:
         found = [
             describe(self.job, stream, r, session, bounds(self.job, r, since, full=full)) for r in stream.relations
         ]
+        self._last[stream.name] = session, found
         schema = shared_schema(stream, [d.name for d in found], [d.dtypes for d in found])
         parts = [Part(i, d.dtypes, partial(self._batches, session, d, meter)) for i, d in enumerate(found)]
         holders = [set(d.dtypes) for d in found]
@@ -75,6 +81,7 @@ class MysqlSource:
             cursor=partial(self._cursor, session, found, since),
             notes=self._notes(found),
             unique=_unique(found),
+            pieces=partial(self._pieces, session, found, schema, meter) if limit is None else None,
             close=session.close,
         )
 
@@ -82,6 +89,26 @@ class MysqlSource:
         self, session: Session, described: Described, meter: Meter, asked: Sequence[str], limit: int | None
     ) -> Any:
         return read_rows(session, described, asked, limit, meter, batch_size=self.options.batch_size)
+
+    def _pieces(
+        self,
+        session: Session,
+        found: Sequence[Described],
+        schema: dict[str, pl.DataType],
+        meter: Meter,
+        staged: Sequence[Staged],
+    ) -> Iterator[Piece | Staged]:
+        for i, described in enumerate(found):
+            label = f"{i} {described.name}"
+            yield from Pieces(session, described, label, i, schema, meter, self.options.batch_size)(staged)
+
+    def keys(self, stream: StreamConfig, columns: Sequence[str], *, meter: Meter) -> pl.LazyFrame:
+        """Columns of all rows that the stream has now, in the snapshot of its last reading."""
+        session, last = self._last[stream.name]
+        found = [describe(self.job, stream, d.relation, session, None) for d in last]
+        schema = shared_schema(stream, [d.name for d in found], [d.dtypes for d in found])
+        parts = [Part(i, d.dtypes, partial(self._batches, session, d, meter)) for i, d in enumerate(found)]
+        return lazy(parts, schema, meter, None).select(columns)
 
     def _cursor(self, session: Session, found: Sequence[Described], since: Cursor | None) -> Cursor:
         entries = dict(since.entries) if since is not None else {}

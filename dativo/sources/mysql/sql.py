@@ -23,15 +23,6 @@ class Condition:
 
 
 @dataclass(slots=True, frozen=True)
-class Range:
-    """Rows whose key comes after `after` and not after `upto`, by all columns of the key; None leaves an end open."""
-
-    key: tuple[str, ...]
-    after: tuple[str, ...] | None = None
-    upto: tuple[str, ...] | None = None
-
-
-@dataclass(slots=True, frozen=True)
 class Select:
     """A SELECT over one relation: what stands after FROM, and conditions that all must be true."""
 
@@ -62,19 +53,28 @@ def names(columns: Sequence[str]) -> str:
     return ", ".join(quoted(c) for c in columns)
 
 
-def after(key: Sequence[str], places: Sequence[str], values: Sequence[str], sign: str, *, equal: bool) -> Condition:
-    """Rows whose key comes after (`>`) or before (`<`) some values, written so that the server can use the key's index.
+def beyond(key: Sequence[str], places: Sequence[str], values: Sequence[str]) -> Condition:
+    """Rows whose key comes after some values, written so that the server can use the key's index.
 
     A row constructor, `(a, b) > (1, 2)`, would read the whole table. `places` are the typed parameters of the columns.
     """
+    return _compared(key, places, values, ">", "")
+
+
+def up_to(key: Sequence[str], places: Sequence[str], values: Sequence[str]) -> Condition:
+    """Rows whose key comes before some values or is equal to them."""
+    return _compared(key, places, values, "<", "=")
+
+
+def _compared(key: Sequence[str], places: Sequence[str], values: Sequence[str], sign: str, equal: str) -> Condition:
     parts: list[str] = []
     used: list[str] = []
-    for depth in range(len(key)):
+    for depth, column in enumerate(key):
         equals = [f"{quoted(k)} = {p}" for k, p in zip(key[:depth], places[:depth], strict=True)]
-        last = depth == len(key) - 1
-        parts.append(
-            " AND ".join([*equals, f"{quoted(key[depth])} {sign}{'=' if equal and last else ''} {places[depth]}"])
-        )
+        last = equal if depth == len(key) - 1 else ""
+        parts.append(" AND ".join([*equals, f"{quoted(column)} {sign}{last} {places[depth]}"]))
         used += values[: depth + 1]
+    if len(parts) == 1:
+        return Condition(parts[0], tuple(used))
     first = f"{quoted(key[0])} {sign}= {places[0]}"
     return Condition(f"{first} AND ({' OR '.join(f'({p})' for p in parts)})", (values[0], *used))

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from enum import Enum, auto
 
 from dativo.errors import SourceError
-from dativo.sources.mysql.types import UNSIGNED, Form, column_of, digits
+from dativo.sources.mysql.types import BINARY_CHARSET, UNSIGNED, Form, column_of, digits
 from dativo.sources.mysql.wire import WireColumn
 
 _ENUM_OR_SET = 256 | 2048
@@ -52,7 +52,12 @@ def parameter(wire: WireColumn) -> str:
         return "CAST(? AS DATE)"
     if order == Order.MOMENT:
         return "CAST(? AS DATETIME(6))"
-    return "?"
+    return "UNHEX(?)" if is_bytes(wire) else "?"
+
+
+def is_bytes(wire: WireColumn) -> bool:
+    """Whether values are bytes that are compared one by one; hexadecimal digits stand for them."""
+    return wire.charset == BINARY_CHARSET and wire.type in (253, 254)
 
 
 def lower_bound(order: Order, text: str, lookback_days: int) -> str:

@@ -114,15 +114,18 @@ def _blocks(connection: Connection[Any], size: int) -> Iterator[Block]:
     while True:
         at = 0
         starts: list[int] = []
-        while True:
-            got = read(data.data[filled : len(data) - PADDING])
-            if not got:
-                raise OperationalError(2013, "the connection was lost while rows were read")
-            filled += got
+        ended: bytes | None = None
+        while ended is None:
+            # What is there already may be all there is: nothing more comes until the next statement.
             at = _starts(data, at, filled, starts)
             ended = _ends(data, starts, at) if starts else None
-            if ended is not None or filled == len(data) - PADDING:
+            if filled == len(data) - PADDING:
                 break
+            if ended is None:
+                got = read(data.data[filled : len(data) - PADDING])
+                if not got:
+                    raise OperationalError(2013, "the connection was lost while rows were read")
+                filled += got
         if ended is not None:
             starts.pop()
             if starts:

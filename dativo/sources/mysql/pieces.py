@@ -1,0 +1,143 @@
+"""A table in pieces of its key, and whether a piece that an earlier reading kept is still as the table has it.
+
+Pieces follow each other in the order of the primary key, each with so many rows. A piece is still right when the rows of its
+range of keys have the same keys and the same cursors as they had: every change of a row changes its cursor, which is what
+incremental loading relies on anyway. Without a cursor nothing tells, and all is read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from dativo.sources.database.frame import Part, lazy
+from dativo.sources.mysql.failure import address
+from dativo.sources.mysql.relation import Described, read_rows
+from dativo.sources.mysql.session import Session
+from dativo.sources.mysql.sql import Condition, beyond, quoted, up_to
+from dativo.sources.mysql.values import is_bytes, order_of, parameter
+from dativo.sources.protocol import Meter, Piece, Staged
+
+PIECE_ROWS = 500_000
+_Key = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Reached:
+    """What is known of a piece once it was read: its rows, and the key of the last."""
+
+    rows: int = 0
+    key: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Pieces:
+    """The pieces of one relation; `label` tells it from the stream's other relations."""
+
+    session: Session
+    described: Described
+    label: str
+    file: int
+    schema: dict[str, pl.DataType]
+    meter: Meter
+    batch_size: int | None = None
+
+    def __call__(self, staged: Sequence[Staged]) -> Iterator[Piece | Staged]:
+        """The pieces to be read and, in their places, those that are still right."""
+        if not self._divided():
+            yield Piece(self.label, self._frame([], None, _Reached()), dict)
+            return
+        after: _Key | None = None
+        for kept in self._chain(staged):
+            upto = tuple(kept.proof["upto"])
+            if self._sum(after, upto) == [str(kept.rows), kept.proof["sum"]]:
+                yield kept
+            else:
+                reached = _Reached(key=list(upto))
+                frame = self._frame(self._range(after, upto), None, reached)
+                yield Piece(self._name(after), frame, partial(self._proof, after, reached))
+            after = upto
+        yield from self._further(after)
+
+    def _further(self, after: _Key | None) -> Iterator[Piece]:
+        """Pieces from a key to the end of the table."""
+        while True:
+            reached = _Reached()
+            frame = self._frame(self._range(after, None), PIECE_ROWS, reached)
+            yield Piece(self._name(after), frame, partial(self._proof, after, reached))
+            if reached.rows < PIECE_ROWS:
+                return
+            after = tuple(reached.key)
+
+    def _divided(self) -> bool:
+        key, wire = self.described.key, self.described.wire
+        comparable = all(order_of(wire[k]) is not None or is_bytes(wire[k]) for k in key)
+        return bool(key) and comparable and self.described.bounds is not None
+
+    def _chain(self, staged: Sequence[Staged]) -> list[Staged]:
+        """The kept pieces of this reading that follow each other from the begin of the table."""
+        mark = self._circumstances()
+        after: list[str] | None = None
+        found = []
+        mine = {json.dumps(s.proof.get("after")): s for s in staged if s.proof.get("reading") == mark}
+        while (piece := mine.pop(json.dumps(after), None)) is not None and piece.proof["upto"]:
+            found.append(piece)
+            after = list(piece.proof["upto"])
+        return found
+
+    def _circumstances(self) -> str:
+        """What must not have changed for rows to be still right, besides the rows, as one short text."""
+        described = self.described
+        columns = [(c.name, c.form.name, str(c.dtype)) for c in described.columns]
+        sql = described.select.sql(",".join(described.key))
+        told = json.dumps([self.label, address(self.session.connection), self.session.server, columns, sql])
+        return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+    def _range(self, after: _Key | None, upto: _Key | None) -> list[Condition]:
+        key = self.described.key
+        places = [parameter(self.described.wire[k]) for k in key]
+        found = [beyond(key, places, after)] if after is not None else []
+        return [*found, up_to(key, places, upto)] if upto is not None else found
+
+    def _frame(self, more: Sequence[Condition], limit: int | None, reached: _Reached) -> pl.LazyFrame:
+        def batches(asked: Sequence[str], _limit: int | None) -> Generator[pl.DataFrame, None, None]:
+            divided = limit is not None
+            yield from read_rows(
+                self.session, self.described, asked, limit, self.meter, more=more, batch_size=self.batch_size,
+                last_key=reached.key if divided else None,
+            )  # fmt: skip
+
+        def ended(rows: int) -> None:
+            reached.rows = rows
+
+        part = Part(self.file, self.described.dtypes, batches, ended=ended)
+        return lazy([part], self.schema, self.meter, None)
+
+    def _proof(self, after: _Key | None, reached: _Reached) -> dict[str, Any]:
+        if not reached.key:
+            return {}
+        _, total = self._sum(after, tuple(reached.key))
+        begin = list(after) if after is not None else None
+        return {"reading": self._circumstances(), "after": begin, "upto": list(reached.key), "sum": total}
+
+    def _sum(self, after: _Key | None, upto: _Key) -> list[str | None]:
+        """How many rows a range of keys has, and a sum over their keys and cursors."""
+        described = self.described
+        assert described.bounds is not None
+        texts = [f"CAST({quoted(k)} AS BINARY)" for k in described.key]
+        texts.append(f"IFNULL(CAST({quoted(described.bounds.column)} AS BINARY), 'null')")
+        what = f"COUNT(*), CAST(SUM(CRC32(CONCAT_WS(',', {', '.join(texts)}))) AS CHAR)"
+        sql, values = described.select.where(*self._range(after, upto)).sql(what)
+        [found] = self.session.asked(sql, values, f"comparing {described.name} with what was kept")
+        return found
+
+    def _name(self, after: _Key | None) -> str:
+        if after is None:
+            return f"{self.label} from its begin"
+        return f"{self.label} after {hashlib.sha256(json.dumps(after).encode()).hexdigest()[:16]}"
