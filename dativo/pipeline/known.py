@@ -13,7 +13,7 @@ from dativo.pipeline.keys import MOST_FILES, count, sunk
 from dativo.pipeline.listing import Listing, list_keys
 from dativo.pipeline.passes import collect
 from dativo.staging import versions
-from dativo.staging.identity import identity
+from dativo.staging.identity import content, identity
 
 if TYPE_CHECKING:
     from dativo.pipeline.merging import Merging
@@ -60,7 +60,7 @@ def _existing(m: Merging) -> Path | None:
     cursor = pl.col(how.cursor.name) if how.cursor is not None else pl.lit(None, dtype=pl.Boolean)
     hashed = existing.filter(m.complete()).select(
         *identity(m.key),
-        *identity(m.plan.columns, ROW_HASH),
+        *content(m.plan.columns, ROW_HASH),
         cursor.alias("cur"),
         at.alias("since"),
         until.alias("until"),

@@ -32,7 +32,7 @@ from dativo.pipeline.revising import Revising, Verdict
 from dativo.sources.protocol import FILE, ROW
 from dativo.staging import dedup, versions
 from dativo.staging.duck import connected
-from dativo.staging.identity import HIGH, LOW, identity
+from dativo.staging.identity import HIGH, LOW, content, identity
 from dativo.staging.index import KeyIndex
 from dativo.staging.places import Places, Values
 from dativo.targets.protocol import APPEND, Target
@@ -90,7 +90,7 @@ class Merging:
         rows = loaded.select(
             *PLACE,
             *identity(self.key),
-            *identity(plan.columns, ROW_HASH),
+            *content(plan.columns, ROW_HASH),
             pl.col(_CURSOR).alias("cur"),
             pl.col(_AT).alias("since"),
             *(pl.col(f.name).alias(f"__dativo_key_{i}") for i, f in enumerate(self.key)),

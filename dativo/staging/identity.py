@@ -21,13 +21,27 @@ _SECOND_SEED = 0x9E3779B9
 SCHEME = 1
 
 
-def identity(fields: Sequence[Field], names: tuple[str, str] = (LOW, HIGH)) -> list[pl.Expr]:
-    """Two hash columns (UInt64) of the fields' values, LOW and HIGH unless they are called otherwise.
-
-    The fields' columns are taken by their names.
-    """
+def identity(fields: Sequence[Field]) -> list[pl.Expr]:
+    """The hash columns LOW and HIGH (UInt64) of the fields' values; the columns are taken by the fields' names."""
     parts = [pl.concat_str(pl.lit(f"\x1e{f.name}\x1f"), value_text(f, pl.col(f.name))) for f in fields]
     text = pl.concat_str(parts, ignore_nulls=True).alias("text")
+    return [hashed.alias(name) for hashed, name in zip(hashes(text), (LOW, HIGH), strict=True)]
+
+
+def content(fields: Sequence[Field], names: tuple[str, str]) -> list[pl.Expr]:
+    """Two hash columns (UInt64) of the fields' values, to compare rows that have the very same fields.
+
+    Faster than `identity`, because the text does not name the columns.
+    """
+    parts: list[pl.Expr] = []
+    for field in fields:
+        value = pl.col(field.name)
+        if field.kind in _TEXT:
+            # The length of a text stands before it, so that no text reads as the end of one and the next value.
+            parts += [value.str.len_bytes().cast(pl.String).fill_null(_NOTHING), value.fill_null("")]
+        else:
+            parts.append(value_text(field, value).fill_null(_NOTHING))
+    text = pl.concat_str(parts, separator="\x1f")
     return [hashed.alias(name) for hashed, name in zip(hashes(text), names, strict=True)]
 
 
@@ -37,9 +51,14 @@ def hashes(text: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     return found.nchash.xxh3_64(), found.nchash.xxh3_64(seed=_SECOND_SEED)
 
 
+_TEXT = ("string", "uuid", "json")
+# No value's text and no length of one.
+_NOTHING = "n"
+
+
 def value_text(field: Field, value: pl.Expr) -> pl.Expr:
     """A text that equal values share and no others, null where the value is."""
-    if field.kind in ("string", "uuid", "json"):
+    if field.kind in _TEXT:
         return pl.concat_str(value.str.len_bytes().cast(pl.String), pl.lit(":"), value)
     if field.kind in ("date", "time", "timestamp", "timestamptz"):
         return value.to_physical().cast(pl.String)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dativo import Receipt
 from dativo.config.asset import Field
-from dativo.staging.identity import HIGH, LOW, identity
+from dativo.staging.identity import HIGH, LOW, content, identity
 from tests.project import Project
 
 Row = tuple[Any, ...]
@@ -405,3 +405,17 @@ def test_the_csv_of_the_tests_is_what_pythons_csv_reads(project: Project) -> Non
     write(project, "a", "a,b", [('x"y', None), ("", "1,2")])
     with (project.root / "data/a.csv").open(newline="") as file:
         assert list(csv.reader(file)) == [["a", "b"], ['x"y', ""], ["", "1,2"]]
+
+
+@given(st.lists(st.tuples(texts, texts, st.lists(texts, max_size=2)), min_size=2, max_size=12))
+@example([("a", "bc", []), ("ab", "c", [])])
+@example([(None, "", []), ("", None, []), (None, None, [None])])
+@example([("n", None, []), (None, "n", []), ("1\x1fa", "b", []), ("1", "a\x1fb", [])])
+def test_rows_of_different_content_have_different_hashes(rows: list[tuple[Any, Any, Any]]) -> None:
+    item = Field(name="element", kind="string")
+    fields = [Field(name="a", kind="string"), Field(name="b", kind="string"), Field(name="c", kind="list", item=item)]
+    schema = {"a": pl.String, "b": pl.String, "c": pl.List(pl.String)}
+    frame = pl.DataFrame(rows, schema=schema, orient="row").select(content(fields, ("r1", "r2")))
+    hashes = frame.rows()
+    assert len(set(hashes)) == len({repr(r) for r in rows})
+    assert None not in {h for pair in hashes for h in pair}
