@@ -120,7 +120,7 @@ class Session:
 
         for block in self.stream(sql, parameters, what, check):
             values = decoded(block, columns).columns.values()
-            found += [list(row) for row in zip(*(v.cast(pl.String) for v in values), strict=True)]
+            found += [list(row) for row in zip(*(v.cast(pl.String, strict=False) for v in values), strict=True)]
         return found
 
     def columns(self, sql: str, what: str) -> list[WireColumn]:

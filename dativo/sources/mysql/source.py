@@ -15,6 +15,7 @@ from dativo.sources.database.cursor import advanced, entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema
 from dativo.sources.database.window import bounds
 from dativo.sources.database_options import database_options
+from dativo.sources.discovery import FoundStream
 from dativo.sources.mysql.pieces import Pieces
 from dativo.sources.mysql.relation import Described, describe, greatest, read_rows
 from dativo.sources.mysql.session import Session
@@ -132,6 +133,8 @@ class MysqlSource:
 
     def _notes(self, found: Sequence[Described]) -> list[str]:
         notes = []
+        if (self.options.connections or 1) > 1:
+            notes.append("read in one snapshot by one connection: a MySQL snapshot cannot be shared by several")
         for described in found:
             if not described.has_snapshots:
                 notes.append(
@@ -159,6 +162,26 @@ class MysqlSource:
         finally:
             session.close()
         return found
+
+    def discover(self) -> Sequence[FoundStream]:
+        """All tables and views that the account may read."""
+        from dativo.sources.mysql.discover import discovered
+
+        session = Session(self.connection, self.options.statement_timeout, snapshot=False)
+        try:
+            return discovered(session)
+        finally:
+            session.close()
+
+    def samples(self, name: str, columns: Sequence[str], rows: int) -> dict[str, list[str]]:
+        """A few values of a table's columns, as text."""
+        from dativo.sources.mysql.discover import sampled
+
+        session = Session(self.connection, self.options.statement_timeout, snapshot=False)
+        try:
+            return sampled(session, name, columns, rows)
+        finally:
+            session.close()
 
     def _checked(self, session: Session, stream: StreamConfig, relation: Any) -> dict[str, Any]:
         try:
