@@ -70,10 +70,10 @@ def test_mistakes_of_the_configuration_are_lines_of_the_log_too(project: Project
 
 
 def test_a_job_that_is_refused_is_a_line_of_the_log(project: Project, dativo: Dativo) -> None:
-    people(project, target={"write_mode": "scd2"})
+    people(project, target={"file_format": "orc"})
     found = records(dativo("run", "--config", "jobs/acme/people.yaml", "--secrets-dir", "x", code=2))
     assert [r["event_type"] for r in found] == ["secrets_warning", "job_error", "job_finished"]
-    assert "'scd2' is not built yet" in found[1]["message"] and found[2]["exit_code"] == 2
+    assert "'orc' is not built yet" in found[1]["message"] and found[2]["exit_code"] == 2
 
 
 def test_a_failure_is_told_once_and_only_in_the_log(project: Project, dativo: Dativo) -> None:

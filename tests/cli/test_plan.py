@@ -142,5 +142,5 @@ def test_wrong_arguments_are_refused(project: Project, dativo: Dativo, arguments
 
 
 def test_a_job_that_a_run_refuses_is_refused_here_too(project: Project, dativo: Dativo) -> None:
-    people(project, target={"write_mode": "scd2"})
-    assert "write_mode 'scd2' is not built yet" in dativo("plan", "people", code=2).err
+    people(project, target={"file_format": "orc"})
+    assert "file_format 'orc' is not built yet" in dativo("plan", "people", code=2).err

@@ -10,6 +10,7 @@ from dativo.config.environment import Environment
 from dativo.config.problems import Problems
 from dativo.config.registry import read_registry
 from dativo.config.resolve import ResolvedJob, Resolver
+from dativo.sources.database_options import database_options, misspelt
 
 PROJECT = Path(__file__).parent / "project"
 JOBS = sorted(p.relative_to(PROJECT).as_posix() for p in (PROJECT / "jobs").rglob("*") if p.is_file())
@@ -97,6 +98,23 @@ def test_a_guide_recipe_names_its_role_in_type_and_its_connector_in_name() -> No
     assert hubspot.source_type == "hubspot"
     assert hubspot.source.credentials["api_key"] == "none"
     assert hubspot.incremental is not None and hubspot.incremental.lookback_days == 0
+
+
+def test_a_connection_url_stands_for_the_settings_that_the_job_has_not() -> None:
+    job = load("postgres_refunds_by_url", POSTGRES_PASSWORD="p%40ss", PGHOST="elsewhere")
+    found = job.connections["source"]
+    assert [found.get(n) for n in ("host", "port", "database", "user", "password", "sslmode")] == [
+        "db.acme.internal", "6432", "shop", "reader", "p@ss", "require",
+    ]  # fmt: skip
+    orders, archive = job.streams[0].relations
+    assert (orders.label, orders.where, job.cursor_field(orders)) == (
+        "public.orders",
+        "status <> 'draft'",
+        "updated_at",
+    )
+    assert (archive.label, archive.full, job.cursor_field(archive)) == ("archive.orders", True, None)
+    assert database_options(job).batch_size == 5000
+    assert misspelt(job).found == []
 
 
 def test_a_null_cursor_means_a_full_load_on_purpose() -> None:
