@@ -196,7 +196,7 @@ class Merging:
         existing = self.target.existing(list(self.plan.columns)) if self.how.table else None
         there: tuple[Path, ...] = ()
         if existing is not None:
-            collect([sunk(existing.filter(~self.complete()).select(identity(self.plan.columns)), path)])
+            collect([sunk(existing.filter(~self.complete()).select(content(self.plan.columns, (LOW, HIGH))), path)])
             there = (path,)
         for batch in _batches(self.keyless):
             kept = kept.scatter(self.places.numbers(batch["file"], batch["row"]), True)

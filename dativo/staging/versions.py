@@ -16,14 +16,14 @@ from typing import Any
 from dativo.staging.duck import parquet
 from dativo.staging.identity import HIGH, LOW
 
-# `cur`, `r1` and `r2` are those of the key's live version, null where any other is to replace it. `since` is when that version
-# began, or when a key that is not live ended. `state` is one of the three below.
+# `cur`, `r1` and `r2` are those of the key's live version, null where any other is to replace it. `since` is when that
+# version began, or when a key that is not live ended. `state` is one of the three below.
 KNOWN = ("h1", "h2", "cur", "r1", "r2", "since", "state")
 GONE, LIVE, ENDED = 0, 1, 2
 
 
 def newest_of(table: Path) -> str:
-    """The known keys of a table's rows: LOW, HIGH, r1, r2, cur, since, and `live`, which is false for rows marked as deleted.
+    """The known keys of a table's rows: LOW, HIGH, r1, r2, cur, since, and `live`, false for rows marked as deleted.
 
     A key with several rows equals no row; its newest cursor counts.
     """
@@ -86,9 +86,9 @@ def written(rows: Path, files: Sequence[Path]) -> str:
 def chained(rows: Path, files: Sequence[Path]) -> str:
     """The rows that a history gets: file, row, since, until, `moved`, `opens` and `known`.
 
-    Each version of a key that is newer than the open one and differs from the one before it. `since` is when it begins, never
-    before the version that it follows (`moved` tells that it would have); `until` is when the next one does, null for the
-    last. `opens` marks the first of a key, `known` those of keys that the table has.
+    Each version of a key that is newer than the open one and differs from the one before it. `since` is when it begins,
+    never before the version that it follows (`moved` tells that it would have); `until` is when the next one does, null
+    for the last. `opens` marks the first of a key, `known` those of keys that the table has.
     """
     own = (
         f"SELECT * FROM ({_rows(rows)}) "
@@ -111,7 +111,8 @@ def chained(rows: Path, files: Sequence[Path]) -> str:
         "QUALIFY r1 IS DISTINCT FROM lag(r1, 1, p1) OVER w OR r2 IS DISTINCT FROM lag(r2, 1, p2) OVER w"
     )
     return (
-        "SELECT file, row, since, lead(since) OVER w AS until, since <> own AS moved, lag(since) OVER w IS NULL AS opens, known "
+        "SELECT file, row, since, lead(since) OVER w AS until, since <> own AS moved, "
+        "lag(since) OVER w IS NULL AS opens, known "
         f"FROM ({changed}) WINDOW w AS (PARTITION BY h1, h2 ORDER BY since)"
     )
 
