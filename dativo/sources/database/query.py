@@ -65,17 +65,18 @@ def _bare(text: str, dialect: str) -> str:
             end = _comment_end(text, at, nested=dialect == "postgres")
         else:
             found = skipped.match(text, at)
-            end = found.end() if found else at + 1
-            if found is None:
-                out.append(text[at])
-                at = end
-                continue
-        out.append(" " * (end - at))
-        at = end
+            end = found.end() if found else None
+        if end is None:
+            out.append(text[at])
+            at += 1
+        else:
+            out.append(" " * (end - at))
+            at = end
     return "".join(out)
 
 
-def _comment_end(text: str, at: int, *, nested: bool) -> int:
+def _comment_end(text: str, at: int, *, nested: bool) -> int | None:
+    """Where the comment ends that begins there; None when it has no end."""
     depth = 0
     for found in re.finditer(r"/\*|\*/", text[at:]):
         if found[0] == "*/":
@@ -84,8 +85,7 @@ def _comment_end(text: str, at: int, *, nested: bool) -> int:
             depth += 1
         if depth == 0:
             return at + found.end()
-    # Without an end: what is left stands there, and is refused.
-    return at + 1
+    return None
 
 
 def _closed(bare: str) -> bool:

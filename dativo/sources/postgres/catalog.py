@@ -34,7 +34,11 @@ class Column:
 
 @dataclass(slots=True, frozen=True)
 class Member:
-    """A table that holds rows of a relation: itself, or a partition or child of it. `file` is its file node on disk."""
+    """A table that holds rows of a relation: itself, or a partition or child of it.
+
+    `file` is its file node on disk, `bytes` about what its rows are in memory: what is kept outside of the pages is
+    compressed.
+    """
 
     name: str
     sql: str
@@ -196,7 +200,7 @@ def _members(session: Session, oid: int, kind: str, doing: str) -> tuple[Member,
         "SELECT n.nspname::text, c.relname::text, c.relkind::text, COALESCE(pg_relation_filenode(c.oid), 0)::int8, "
         "CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) ELSE 0 END, "
         "CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) + "
-        "COALESCE(pg_total_relation_size(NULLIF(c.reltoastrelid, 0)), 0) ELSE 0 END, "
+        "4 * COALESCE(pg_total_relation_size(NULLIF(c.reltoastrelid, 0)), 0) ELSE 0 END, "
         "has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), c.relrowsecurity, "
         "COALESCE(m.amname, 'heap') = 'heap' "
         "FROM (SELECT oid, min(level) AS level FROM tree GROUP BY oid) t JOIN pg_class c ON c.oid = t.oid "

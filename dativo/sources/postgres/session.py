@@ -37,12 +37,15 @@ _SETTINGS = {
     "IntervalStyle": "iso_8601",
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
-    # The same rows in the same order, however often they are read.
+    # The same rows in the same order, however often they are read; _ALONE belongs to it.
     "synchronize_seqscans": "off",
-    "max_parallel_workers_per_gather": "0",
     # The coordinator waits while others read.
     "idle_in_transaction_session_timeout": "0",
 }
+_ALONE = "SET LOCAL max_parallel_workers_per_gather = 0"
+_LONG = "SET LOCAL transaction_timeout = 0"
+# Where that setting is known first.
+_LONG_SINCE = 17_00_00
 _PARAMETERS = ("host", "port", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword")
 
 
@@ -193,6 +196,7 @@ class Session:
         link = self._lent() if self.shared else None
         if link is None:
             with self._coordinating:
+                self.tried(lambda: self._coordinator.run(_ALONE), "beginning to read")
                 yield self._coordinator
             return
         try:
@@ -222,7 +226,7 @@ class Session:
                     self._changed.wait(_PATIENCE)
                 self._check_open("reading")
                 continue
-            self._begin(link, self._snapshot)
+            self._begin(link, self._snapshot, _ALONE)
             return link
 
     def _open(self) -> Link:
@@ -234,7 +238,7 @@ class Session:
             self._links.append(link)
         return link
 
-    def _begin(self, link: Link, snapshot: str | None) -> None:
+    def _begin(self, link: Link, snapshot: str | None, *more: str) -> None:
         settings = dict(_SETTINGS)
         if self.options.statement_timeout is not None:
             settings["statement_timeout"] = str(max(round(self.options.statement_timeout * 1000), 1))
@@ -244,6 +248,10 @@ class Session:
                 link.run(f"SET TRANSACTION SNAPSHOT {literal(snapshot)}")
             for name, value in settings.items():
                 link.run(f"SET LOCAL {name} = {literal(value)}")
+            if int(link.rows("SELECT current_setting('server_version_num')::int")[0][0]) >= _LONG_SINCE:
+                link.run(_LONG)
+            for statement in more:
+                link.run(statement)
         except driver().Error as error:
             raise failed(self.job, error, "beginning to read") from None
 
