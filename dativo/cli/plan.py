@@ -99,9 +99,9 @@ def _reads(stream: StreamOutline, new: str) -> dict[str, str | list[str]]:
     told = []
     for one in stream.relations:
         rows = "all rows" if one.rows == "all" else f"rows with {one.rows}"
-        where = f", where {cell(one.where, 60)}" if one.where else ""
-        columns = f", only {cell(', '.join(one.columns), 60)}" if one.columns else ""
-        told.append(f"{one.name}: {rows}{where}{columns}")
+        told.append(f"{one.name}: {rows}")
+        told += [f"  where {cell(one.where, 100)}"] if one.where else []
+        told += [f"  only {cell(', '.join(one.columns), 100)}"] if one.columns else []
     made: dict[str, str | list[str]] = {"reads": told}
     if stream.connections is not None:
         made["connections"] = str(stream.connections)

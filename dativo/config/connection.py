@@ -106,7 +106,7 @@ def read_connection(
     for path, block in blocks:
         for key, node in block.value.items():
             if key not in known and node.kind == "scalar" and not node.is_null() and not node.unset:
-                settings.setdefault(key, Setting(value=_text(node), origin=_place(f"{path}.{key}", node)))
+                settings.setdefault(key, Setting(value=_text(node), origin=_place(_named(path, key), node)))
     return Connection(kind=kind, settings=settings, looked=looked)
 
 
@@ -141,7 +141,7 @@ def _from_variables(field: SettingField, environment: Environment) -> Setting | 
 
 
 def _places(field: SettingField, blocks: list[tuple[str, Node]], names: tuple[str, ...]) -> str:
-    places = [f"{path}.{field.name}" for path, _ in blocks[:1]]
+    places = [_named(path, field.name) for path, _ in blocks[:1]]
     places += [f"the secret '{name}'" for name in names[:1]]
     places += [f"the variable {name}" for name in field.variables]
     return ", ".join(places)

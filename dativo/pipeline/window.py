@@ -58,15 +58,20 @@ def _refuse(job: ResolvedJob, streams: Sequence[StreamConfig], full_refresh: boo
             f"a {job.source_type} source cannot read a part of its rows: --since and --until are for databases",
             hint="name the files that are wanted in source.files, or filter the loaded table",
         )
-    without = [r for s in streams for r in s.relations if job.cursor_field(r) is None]
-    if job.incremental is None or without:
-        one = job.incremental is not None and without
-        what = f"'{without[0].object}' of job '{job.name}'" if one else f"job '{job.name}'"
+    if job.incremental is None:
         raise _wrong(
-            f"--since and --until need a cursor, and {what} has none",
+            f"--since and --until need a cursor, and job '{job.name}' has none",
             "add `incremental: {strategy: updated_at, cursor_field: updated_at}` to the job's source",
             job,
             "source.incremental",
+        )
+    without = [r for s in streams for r in s.relations if job.cursor_field(r) is None]
+    if without:
+        raise _wrong(
+            f"--since and --until need a cursor, and '{without[0].object}' of job '{job.name}' has none",
+            "give it a `cursor_field`, name other streams with --streams, or load it by a job of its own",
+            job,
+            without[0].field,
         )
     if job.write_mode == "replace":
         raise _wrong(
