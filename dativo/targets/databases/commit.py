@@ -227,6 +227,7 @@ class _Commit:
         keys = Place("", name)
         dialect.make_temporary(opened, keys, fields, revision.key)
         opened.load(keys, fields, staged, temporary=True)
+        dialect.loaded(opened, keys)
         staged.unlink()
         if delete:
             return opened.run(dialect.delete(plan.table, keys, key, revision.only))

@@ -168,6 +168,10 @@ class Dialect(Protocol):
         """Makes a table that only this session sees, and forgets with its end."""
         ...
 
+    def loaded(self, session: Session, table: Place) -> None:
+        """Tells the database's planner what is in a temporary table, where it does not find out itself."""
+        ...
+
     def change(self, session: Session, table: Place, change: Change) -> None:
         """Adds, widens, describes a column, or lets it be null."""
         ...

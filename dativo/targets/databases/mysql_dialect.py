@@ -176,6 +176,9 @@ class MySqlDialect:
             f"COLLATE {_collation(session)}"
         )
 
+    def loaded(self, session: Session, table: Place) -> None:
+        """Nothing: InnoDB estimates as it goes."""
+
     def change(self, session: Session, table: Place, change: Change) -> None:
         if len(change.path) > 1:
             return  # inside JSON

@@ -135,6 +135,9 @@ class PostgresDialect:
         columns = [f"{quoted(f.name)} {self.type_of(f)}" for f in fields]
         session.run(f"CREATE TEMPORARY TABLE {table.sql} ({', '.join(columns)}) ON COMMIT DROP")
 
+    def loaded(self, session: Session, table: Place) -> None:
+        session.run(f"ANALYZE {table.sql}")
+
     def change(self, session: Session, table: Place, change: Change) -> None:
         if len(change.path) > 1:
             return  # inside jsonb
