@@ -238,3 +238,23 @@ def test_a_table_with_rows_deleted_by_value_is_refused(project: Project, mode: s
     with pytest.raises(TargetError, match="equality deletes, as Flink writes them"):
         handed_over(target, Written(), table.revision(rows([1]).select("id")))
     assert table.lake.files_on_disk() == before
+
+
+@pytest.mark.parametrize("mode", ["copy-on-write", "merge-on-read"])
+def test_a_table_of_format_version_one_is_merged_into_by_rewriting_alone(project: Project, mode: str) -> None:
+    table = merger(project, mode)
+    table.load(rows(range(5)))
+    catalog = project.catalog()
+    catalog.drop_table("default.people")
+    layout = pa.schema([("id", pa.int64()), ("text", pa.string())])
+    made = catalog.create_table("default.people", layout, properties={"format-version": "1"})
+    made.append(pa.table({"id": [1, 2, 3], "text": ["old"] * 3}, schema=layout))
+    target = table.opened()
+    revision = table.revision(rows([2]).select("id"))
+    if mode == "merge-on-read":
+        with pytest.raises(TargetError, match="its format version is 1"):
+            handed_over(target, Written(), revision)
+        assert ids(table) == [1, 2, 3]
+    else:
+        assert handed_over(target, write(target, rows([2, 4])), revision).deleted == 1
+        assert ids(table) == [1, 2, 3, 4]

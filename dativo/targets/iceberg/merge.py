@@ -73,6 +73,12 @@ class Merge:
         if self.revision.gone is None and self.revision.amended is None:
             return Edit()
         equality_deletes_refused(table, found)
+        if self.mode == "merge-on-read" and table.metadata.format_version != 2:
+            raise TargetError(
+                f"rows of {'.'.join(table.name())} cannot be merged on read: its format version is "
+                f"{table.metadata.format_version}, and position deletes are those of version 2",
+                hint="set target.engine.options.merge_mode: copy-on-write",
+            )
         self.attempts.append(len(self.writer.given))
         self.done = None
         edit = _Work(self, table, found, f"{self.writer.token}{KEPT}-{self.tries}").run()
