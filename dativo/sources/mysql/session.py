@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -147,13 +147,15 @@ class Session:
             blocks = statement.blocks()
             try:
                 check(found)
-                yield from blocks
+                # No `yield from`: it would close the blocks together with this generator.
+                for block in blocks:  # noqa: UP028
+                    yield block
             except (GeneratorExit, SourceError):
-                self._end_statement(statement)
+                self._end_statement(statement, blocks)
                 raise
             statement.close()
 
-    def _end_statement(self, statement: Statement) -> None:
+    def _end_statement(self, statement: Statement, blocks: Iterator[Block]) -> None:
         """Ends a statement whose rows nobody wants, so that the snapshot can be asked again; closes it where that fails."""
         with suppress(pymysql.MySQLError, OSError, SourceError):
             other = connect(self.connection, None)
@@ -162,7 +164,7 @@ class Session:
             finally:
                 other.close()
             with suppress(pymysql.OperationalError):
-                for _ in statement.blocks():
+                for _ in blocks:
                     pass
             statement.close()
             return
