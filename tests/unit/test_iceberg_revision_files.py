@@ -85,6 +85,21 @@ def test_a_delete_file_is_about_one_data_file_and_says_so(project: Project) -> N
     }
 
 
+def test_a_table_tells_its_rows_without_those_that_are_deleted(project: Project) -> None:
+    table = merger(project)
+    table.load(rows(range(10)))
+    table.merge(rows([10]), gone=rows([1, 2]).select("id"))
+    job = project.load()
+    facts = connectors.reader(job, job.streams[0]).facts()
+    assert facts is not None and facts.rows == 9
+    assert [(s.rows_added, s.rows_removed) for s in facts.snapshots] == [(1, 2), (10, 0)]
+    merger(project, "copy-on-write").merge(gone=rows([3]).select("id"))
+    facts = connectors.reader(job, job.streams[0]).facts()
+    assert facts is not None and facts.rows == 8
+    newest = facts.snapshots[0]
+    assert newest.rows_added - newest.rows_removed == -1
+
+
 def test_duckdb_reads_a_table_with_deleted_positions(project: Project) -> None:
     table = merger(project, parts=[Partition("id", "truncate", 10)])
     table.load(rows(range(30)))

@@ -74,7 +74,7 @@ class IcebergReader:
             name=".".join(self.identifier),
             catalog=self.settings.label,
             location=table.location(),
-            rows=int(total.get("total-records", 0)),
+            rows=int(total.get("total-records", 0)) - int(total.get("total-position-deletes", 0)),
             files=int(total.get("total-data-files", 0)),
             bytes=int(total.get("total-files-size", 0)),
             columns=travel.columns(schema),

@@ -134,6 +134,8 @@ def described(snapshot: Snapshot, *, current: bool) -> TableSnapshot:
     """A snapshot in the terms of every target."""
     found = summary(snapshot)
     moment = datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC)
+    # Rows of files that stay are removed by telling their positions, and no more removed once their files are written anew.
+    marked = int(found.get("added-position-deletes", 0)) - int(found.get("removed-position-deletes", 0))
     return TableSnapshot(
         id=snapshot.snapshot_id,
         parent=snapshot.parent_snapshot_id,
@@ -143,7 +145,7 @@ def described(snapshot: Snapshot, *, current: bool) -> TableSnapshot:
         job=found.get("dativo.job"),
         upkeep=found.get("dativo.maintain"),
         rows_added=int(found.get("added-records", 0)),
-        rows_removed=int(found.get("deleted-records", 0)),
+        rows_removed=int(found.get("deleted-records", 0)) + marked,
         files_added=int(found.get("added-data-files", 0)),
         files_removed=int(found.get("deleted-data-files", 0)),
         current=current,
