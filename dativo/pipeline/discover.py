@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +24,7 @@ from dativo.sources.discovery import Discovering, FoundStream
 from dativo.sources.file_discovery import FileDiscovery
 
 SAMPLES = 50
+AT_ONCE = 4
 # Columns whose values may tell what they hold.
 _SAMPLED = ("string", "long", "decimal")
 ENDINGS = (".yaml", ".yml")
@@ -97,13 +99,17 @@ def write_drafts(
             ]
         )
     source = _asked(job)
-    made = []
-    for stream, name, path in zip(streams, names, files, strict=True):
+
+    def drafted(stream: FoundStream, name: str, path: Path) -> DraftFile:
         columns = [c.name for c in stream.columns if c.field.kind in _SAMPLED]
         samples = source.samples(stream.name, columns, SAMPLES) if columns else {}
-        made.append(
-            DraftFile(path=paths.shown(path), stream=stream.name, draft=draft(job.source_type, stream, samples, name))
+        return DraftFile(
+            path=paths.shown(path), stream=stream.name, draft=draft(job.source_type, stream, samples, name)
         )
+
+    # Asking for samples is waiting, for each stream by itself.
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        made = list(pool.map(drafted, streams, names, files))
     for path, one in zip(files, made, strict=True):
         _write(path, one.draft.text)
     return made
