@@ -15,6 +15,7 @@ import yaml
 from dativo import discover, source_of_connector
 from tests.cli.conftest import Dativo
 from tests.project import Project
+from tests.services.mariadb import MariaDb
 from tests.services.postgres import Postgres
 from tests.services.process import free_port
 
@@ -210,6 +211,34 @@ def test_a_program_can_ask_too(project: Project, shop: Postgres) -> None:
     found = discover(source_of_connector("postgres"), ["customers"])
     assert [(s.name, s.object, s.rows, s.key) for s in found] == [("public.customers", "customers", 9, ("id",))]
     assert not Path(".local").exists()
+
+
+def test_mysql_and_mariadb_are_asked_alike(
+    project: Project, mariadb_server: MariaDb, dativo: Dativo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = mariadb_server.make_database(f"discover_{free_port()}")
+    for name, value in {**mariadb_server.environment, "MYSQL_DATABASE": database}.items():
+        monkeypatch.setenv(name, value)
+    mariadb_server.sql(
+        "create table customers (id bigint unsigned primary key, email varchar(200) not null comment 'Where invoices go', "
+        "total decimal(12,2), changed_at datetime(6) not null); "
+        "insert into customers values (1, 'a@b.example', 1.5, '2024-01-01'), (2, 'c@d.example', 2, '2024-01-02'), "
+        "(3, 'e@f.example', null, '2024-01-03');",
+        database,
+    )
+    assert "customers" in dativo("discover", "mysql").out
+    dativo("discover", "mysql", "--stream", "customers", "--write-asset", "assets/customers.yaml")
+    fields = {f["name"]: f for f in yaml.safe_load((project.root / "assets/customers.yaml").read_text())["schema"]}
+    assert fields["id"]["primary_key"] and fields["email"]["description"] == "Where invoices go"
+    assert (fields["total"]["type"], fields["email"]["classification"]) == ("decimal(12,2)", "PII")
+    project.job(
+        "customers",
+        source_connector_path="connectors/sources/mysql.yaml",
+        asset_path="assets/customers.yaml",
+        source={"tables": [{"name": "customers"}], "incremental": {"cursor_field": "changed_at"}},
+    )
+    window = ("--since", "2024-01-01T01:00:00+01:00", "--until", "2024-01-03")
+    assert dativo("sync", "customers", *window, "--json").json()["jobs"][0]["streams"][0]["loaded"] == 2
 
 
 # -- files --------------------------------------------------------------------------------------------------------------
