@@ -518,3 +518,32 @@ def test_an_empty_table_and_a_faultless_one_have_the_same_columns(shop: Shop) ->
     extract.close()
     assert rows.height == 0
     assert set(rows.columns) >= {"id", "t", FAULT}
+
+
+def test_discovery_describes_tables_and_gives_samples(shop: Shop) -> None:
+    shop.sql(
+        "CREATE TABLE people (id INT PRIMARY KEY, mail VARCHAR(50) NOT NULL UNIQUE COMMENT 'where to write', ok TINYINT(1), "
+        "big BIGINT UNSIGNED, spent DECIMAL(9,2), span TIME, seen TIMESTAMP(6) NULL, updated_at DATETIME, raw BLOB, j JSON)",
+        "INSERT INTO people VALUES (1, 'a@example.com', 1, 7, 1.5, '25:00:00', NULL, '2024-01-01', x'ff', '{}')",
+        "CREATE VIEW mails AS SELECT mail FROM people",
+        "CREATE TABLE gone (id INT)",
+        "CREATE VIEW broken AS SELECT id FROM gone",
+        "DROP TABLE gone",
+    )
+    shop.job([field("id", "bigint")])
+    source: Any = source_of(shop.project.load())
+    mails, people = sorted(source.discover(), key=lambda s: s.name)
+    assert (mails.name, mails.kind, mails.rows) == ("mails", "view", None)
+    assert (people.key, people.unique, people.cursors) == (("id",), (("mail",),), ("updated_at", "id"))
+    found = {c.name: (c.field.type_text(), c.lossless) for c in people.columns}
+    assert found == {
+        "id": ("long", True), "mail": ("string", True), "ok": ("boolean", True), "big": ("decimal(20,0)", True),
+        "spent": ("decimal(9,2)", True), "span": ("string", False), "seen": ("timestamptz", True),
+        "updated_at": ("timestamp", True), "raw": ("binary", True), "j": ("string", True),
+    }  # fmt: skip
+    assert [c.comment for c in people.columns][1] == "where to write"
+    assert source.samples("people", ["mail", "spent", "seen"], 5) == {
+        "mail": ["a@example.com"],
+        "spent": ["1.50"],
+        "seen": [],
+    }
