@@ -80,6 +80,18 @@ def wants_deletes(job: ResolvedJob) -> bool:
     return job.target.detect_deletes in ("soft", "hard")
 
 
+def check_shared(step: StreamRun, opened: Opened) -> None:
+    """A table that another job loads too is not replaced unless the job says so."""
+    asked = step.job.target.write_mode is not None or step.order.full_refresh
+    if opened.shared and step.receipt.write_mode == "replace" and not asked:
+        raise TargetError(
+            f"the table {opened.name} is also loaded by {listed(opened.shared)}, and this job would replace its rows",
+            hint="set target.write_mode: append, or replace if that is meant",
+            field="target.write_mode",
+            mark=step.job.mark("target"),
+        )
+
+
 def comparing(step: StreamRun, target: Target, opened: Opened, folder: Path, key: str | None) -> Comparing:
     """How the rows of a stream's run are compared; the cursor is not known yet.
 

@@ -19,14 +19,13 @@ from dativo.errors import (
     ContractError,
     DativoError,
     Interrupted,
-    TargetError,
-    listed,
 )
 from dativo.observe.listener import Listener
 from dativo.pipeline import gates
 from dativo.pipeline.background import NOTHING, in_background
-from dativo.pipeline.comparing import Compared, check_listing, comparing, wants_deletes
+from dativo.pipeline.comparing import Compared, check_listing, check_shared, comparing, wants_deletes
 from dativo.pipeline.history import cursor_column, first_values
+from dativo.pipeline.judgement import refused
 from dativo.pipeline.plan import StreamPlan, build, plan_hash, privacy_key, table_shape
 from dativo.pipeline.publish import Publication, Ready
 from dativo.pipeline.resume import resume_point
@@ -130,7 +129,7 @@ class StreamRun:
             self._note(status="unchanged")
             return self.receipt
         self._note(warnings=(*self.order.notes, *plan.notes, *opened.changes))
-        self._check_shared(opened)
+        check_shared(self, opened)
         with ExitStack() as stack:
             name = f"{self.order.token}-{self.stream.name}"
             folder = stack.enter_context(staging_folder(staging_root(self.job), name))
@@ -223,17 +222,6 @@ class StreamRun:
     def _plan_hash(self) -> str:
         return plan_hash(self.job, self.stream, self._today())
 
-    def _check_shared(self, opened: Opened) -> None:
-        """A table that another job loads too is not replaced unless the job says so."""
-        asked = self.job.target.write_mode is not None or self.order.full_refresh
-        if opened.shared and self.receipt.write_mode == "replace" and not asked:
-            raise TargetError(
-                f"the table {opened.name} is also loaded by {listed(opened.shared)}, and this job would replace its rows",
-                hint="set target.write_mode: append, or replace if that is meant",
-                field="target.write_mode",
-                mark=self.job.mark("target"),
-            )
-
     def _loaded(
         self, target: Target, extract: Extract, opened: Opened, plan: StreamPlan, folder: Path
     ) -> tuple[Loaded, Cursor]:
@@ -306,7 +294,7 @@ class StreamRun:
         """Commits what the mode allows; the violations are kept whatever happens."""
         import polars as pl
 
-        refusal = self._refusal()
+        refusal = refused(self.job, self.stream, self.receipt)
         if self.meter.stop.is_set():
             raise Interrupted(NOTHING)
         if found.bad:
@@ -358,30 +346,6 @@ class StreamRun:
                 self.compared.remember(version)
             except DativoError as error:
                 self.order.listener.event("state_warning", error=error.message)
-
-    def _refusal(self) -> ContractError | None:
-        """Why the mode does not let this run commit, or None."""
-        mode, receipt = self.job.validation_mode, self.receipt
-        show = f"dativo rejects show {self.job.name}"
-        if mode == "strict" and receipt.violations:
-            return ContractError(
-                f"{receipt.violations} of {receipt.extracted} rows break {receipt.contract}; nothing was committed "
-                "(schema_validation_mode is strict)",
-                hint=f"see them with `{show}`, or set the mode to quarantine to load the good rows",
-            )
-        if mode == "quarantine" and receipt.rejected:
-            limit = self.stream.max_rejects
-            if limit is not None and not limit.allows(receipt.rejected, receipt.extracted):
-                return ContractError(
-                    f"{receipt.rejected} of {receipt.extracted} rows were rejected, more than max_rejects {limit} allows; "
-                    "nothing was committed",
-                    hint=f"see them with `{show}`, then mend the data or raise max_rejects",
-                )
-            if receipt.rejected == receipt.extracted:
-                return ContractError(
-                    f"none of {receipt.extracted} rows was good; nothing was committed", hint=f"see why with `{show}`"
-                )
-        return None
 
     def _note(self, **fields: Any) -> None:
         self.receipt = msgspec.structs.replace(self.receipt, **fields)
