@@ -7,6 +7,7 @@ alone, so that it all works behind a pooler of transactions, too.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -144,13 +145,19 @@ class Session:
             self._begin(self._coordinator, None)
 
     def _identifier(self) -> str:
-        """What tells this cluster from others, where the user may know it."""
-        found = self.query(
-            "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')", "asking who the server is"
-        )
-        if not found[0][0]:
-            return ""
-        return str(self.query("SELECT system_identifier FROM pg_control_system()", "asking who the server is")[0][0])
+        """What tells this cluster from others, and from itself before it lost transactions to a failover or a restore.
+
+        Where the user may not know it, something that no other session has.
+        """
+        doing = "asking who the server is"
+        functions = ("pg_control_system()", "pg_control_checkpoint()")
+        may = " AND ".join(f"has_function_privilege('{f}', 'EXECUTE')" for f in functions)
+        if not self.query(f"SELECT {may}", doing)[0][0]:
+            return secrets.token_hex(8)
+        system, timeline = self.query(
+            "SELECT system_identifier, timeline_id FROM pg_control_system(), pg_control_checkpoint()", doing
+        )[0]
+        return f"{system}/{timeline}"
 
     @property
     def shared(self) -> bool:
