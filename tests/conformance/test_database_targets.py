@@ -107,10 +107,10 @@ def test_an_upsert_keeps_each_key_once_in_a_table_with_a_primary_key(lake: Datab
     second = lake.project.sync()
     assert (second.loaded, second.streams[0].updated) == (2, 1), second.streams[0].error
     assert sorted(lake.rows().rows()) == [(1, "Ann"), (2, "Bobby"), (3, "Cy")]
-    sql = "SELECT constraint_type FROM information_schema.table_constraints WHERE table_name = 'people'"
-    assert ["PRIMARY KEY"] in lake.sql(sql)
-    sql = "SELECT is_nullable FROM information_schema.columns WHERE table_name = 'people' AND column_name = 'id'"
-    assert lake.sql(sql)[0] == ["NO"]
+    here = f"table_name = 'people' AND table_schema = '{lake.schema}'"
+    assert ["PRIMARY KEY"] in lake.sql(f"SELECT constraint_type FROM information_schema.table_constraints WHERE {here}")
+    sql = f"SELECT is_nullable FROM information_schema.columns WHERE column_name = 'id' AND {here}"
+    assert lake.sql(sql) == [["NO"]]
 
 
 # -- names --------------------------------------------------------------------------------------------------------------
