@@ -81,6 +81,16 @@ def test_a_part_of_a_job_or_contract_is_valid_and_can_be_run(name: str, block: B
         (reader.folder / "assets/part.yaml").write_text(block.text)
     else:
         job = _laid_over(part, job)
+        chosen = [c for table in part.get("source", {}).get("tables", ()) for c in table.get("columns", ())]
+        if chosen and "asset_path" not in part:  # the job's own contract is of another table
+            contract = {
+                "name": "part",
+                "version": "1.0",
+                "team": {"owner": "a"},
+                "schema": [{"name": c} for c in chosen],
+            }
+            (reader.folder / "assets/part.yaml").write_text(yaml.safe_dump(contract))
+            job["asset_path"] = "assets/part.yaml"
     place = reader.folder / "jobs/demo/part.yaml"
     place.write_text(yaml.safe_dump(job))
     resolver = Resolver()
