@@ -26,6 +26,8 @@ from tests.services.accounts import data_folder, run_as, servant
 from tests.services.postgres import Postgres, postgres, programs
 from tests.services.process import Recipe, free_port, running
 
+pytestmark = pytest.mark.server
+
 INCREMENTAL = {"strategy": "updated_at", "cursor_field": "at"}
 
 

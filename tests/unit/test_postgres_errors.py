@@ -23,6 +23,8 @@ from tests.services import certificate
 from tests.services.accounts import servant
 from tests.services.postgres import Postgres, postgres
 
+pytestmark = pytest.mark.server
+
 SECRET = "canary-5ecret"
 # One that the machine trusts, but that signed nothing here.
 OTHER_AUTHORITY = ssl.DER_cert_to_PEM_cert(ssl.create_default_context().get_ca_certs(binary_form=True)[0])

@@ -13,6 +13,8 @@ from tests.postgres_bench import PostgresBench
 from tests.project import Project
 from tests.services.postgres import Postgres
 
+pytestmark = pytest.mark.server
+
 ROWS = 4_000
 
 

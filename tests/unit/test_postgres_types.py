@@ -15,6 +15,8 @@ from tests.postgres_bench import ID, PostgresBench
 from tests.project import Project
 from tests.services.postgres import Postgres
 
+pytestmark = pytest.mark.server
+
 
 class Case(NamedTuple):
     """A column type, the contract's field for it, and values as SQL with what the table has for them."""
