@@ -1,0 +1,61 @@
+"""A table that follows a database: rows change, come and go between incremental runs, and at the end both are the same."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from tests.project import Project
+from tests.unit.test_write_modes import ran
+
+RECIPE = "connectors/sources/sqlite.yaml"
+FIELDS: list[dict[str, Any]] = [
+    {"name": "id", "type": "integer", "primary_key": True},
+    {"name": "updated_at", "type": "integer"},
+    {"name": "text"},
+]
+
+
+def setup(project: Project, deletes: str) -> None:
+    project.asset(FIELDS)
+    project.write(RECIPE, "name: sqlite\ntype: sqlite\nroles: [source]\ndefault_engine: {type: native}\n")
+    project.job(
+        source_connector_path=RECIPE,
+        source={
+            "connection": {"database_path": "data/shop.db"},
+            "tables": [{"name": "orders", "cursor_field": "updated_at"}],
+            "incremental": {"strategy": "updated_at"},
+        },
+        target={"write_mode": "upsert", "detect_deletes": deletes},
+    )
+    with closing(sqlite3.connect(project.root / "data/shop.db", isolation_level=None)) as database:
+        database.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, updated_at INTEGER, text TEXT)")
+
+
+@pytest.mark.parametrize("deletes", ["hard", "soft"])
+def test_a_table_follows_a_database(project: Project, deletes: str) -> None:
+    chance = random.Random(7)
+    setup(project, deletes)
+    now = 0
+    for _ in range(6):
+        with closing(sqlite3.connect(project.root / "data/shop.db", isolation_level=None)) as database:
+            for _ in range(20):
+                # Many changes share a time, and some rows have none.
+                now += chance.random() < 0.3
+                key, at = chance.randrange(30), None if chance.random() < 0.1 else now
+                if chance.random() < 0.25:
+                    database.execute("DELETE FROM orders WHERE id = ?", [key])
+                else:
+                    row = (key, at, chance.choice("abc"))
+                    database.execute("INSERT OR REPLACE INTO orders VALUES (?, ?, ?)", row)
+            wanted = database.execute("SELECT id, updated_at, text FROM orders ORDER BY id").fetchall()
+        ran(project.sync())
+        found = project.rows().sort("id")
+        if deletes == "soft":
+            found = found.filter(found["_deleted_at"].is_null())
+        assert found.select("id", "updated_at", "text").rows() == wanted
+        assert project.rows()["id"].is_unique().all()
