@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -28,6 +26,7 @@ from dativo.errors import (
 from dativo.observe.listener import Listener, Silence
 from dativo.observe.redact import redactor
 from dativo.pipeline.background import NOTHING
+from dativo.pipeline.memory import peak_memory
 from dativo.pipeline.publish import Outcome, Publication, publications, publishes_by_branch
 from dativo.pipeline.refuse import refuse_unbuilt
 from dativo.pipeline.staging import staging_root, sweep
@@ -318,9 +317,3 @@ def run_token(now: datetime) -> str:
     )
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def peak_memory() -> int:
-    """The process's peak resident memory in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
