@@ -42,7 +42,7 @@ rows, step, target = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 base = f"'{rows}'"
 total = duckdb.sql(f"SELECT count(*) FROM {base}").fetchall()[0][0]
 duckdb.execute(f'''COPY (
-  SELECT * REPLACE (amount + 0.01 AS amount, 'paid' AS status, updated_at + INTERVAL 2 YEAR AS updated_at)
+  SELECT * REPLACE ((amount + 0.01)::DECIMAL(12,2) AS amount, 'paid' AS status, updated_at + INTERVAL 2 YEAR AS updated_at)
     FROM {base} WHERE order_id % {step} = 0
   UNION ALL
   SELECT * REPLACE (order_id + {total} AS order_id, updated_at + INTERVAL 2 YEAR AS updated_at)
