@@ -17,7 +17,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ import msgspec
 import polars as pl
 
 from dativo.config.resolve import ResolvedJob, StreamConfig
-from dativo.errors import Interrupted, TargetError
+from dativo.errors import ContractError, Interrupted, TargetError
 from dativo.pipeline.background import NOTHING
 from dativo.pipeline.passes import collect
 from dativo.pipeline.plan import plan_hash
@@ -137,6 +137,22 @@ class Spool:
             return
         with contextlib.suppress(OSError):
             self.folder.rename(self.folder.with_name(f"{self.folder.name.partition('~')[0]}~{_FREE}"))
+
+
+@contextlib.contextmanager
+def spooled(job: ResolvedJob, stream: StreamConfig, extract: Extract, token: str, *, partial: bool) -> Iterator[Spool]:
+    """A folder for this run's reading. A run that fails leaves it to the next one, unless it is the rows that were not as
+    the contract wants them, or a `partial` reading, which goes on with none and leaves none."""
+    spool = open_spool(job, stream, extract, token, fresh=partial)
+    try:
+        yield spool
+    except BaseException as error:
+        if partial or isinstance(error, ContractError):
+            spool.remove()
+        else:
+            spool.leave()
+        raise
+    spool.remove()
 
 
 def open_spool(job: ResolvedJob, stream: StreamConfig, extract: Extract, token: str, *, fresh: bool) -> Spool:

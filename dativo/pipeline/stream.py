@@ -16,7 +16,6 @@ from dativo import connectors
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import (
     CommitUnknown,
-    ContractError,
     DativoError,
     Interrupted,
 )
@@ -143,32 +142,19 @@ class StreamRun:
 
     @contextmanager
     def _kept(self, plan: StreamPlan) -> Iterator[StreamPlan]:
-        """The plan over rows that were read once and are kept on disk, where the source is expensive to read.
-
-        A run that fails leaves them to the next one, unless it is the rows that were not as the contract wants them.
-        """
+        """The plan over rows that were read once and are kept on disk, where the source is expensive to read."""
         if plan.extract.pieces is None and not self.stream.relations:
             yield plan
             return
-        from dativo.pipeline.spool import open_spool
+        from dativo.pipeline.spool import spooled
 
-        order = self.order
-        partial = order.full_refresh or order.limit is not None
-        spool = open_spool(self.job, self.stream, plan.extract, order.token, fresh=partial)
-        try:
+        partial = self.order.full_refresh or self.order.limit is not None
+        with spooled(self.job, self.stream, plan.extract, self.order.token, partial=partial) as spool:
             extract = self._phase("reading the source", lambda: spool.take(plan.extract, self.meter))
             if spool.resumed:
-                self._note(
-                    warnings=(*self.receipt.warnings, f"{spool.resumed} rows were kept from a run that did not end")
-                )
+                note = f"{spool.resumed} rows were kept from a run that did not end"
+                self._note(warnings=(*self.receipt.warnings, note))
             yield build(self.job, self.stream, extract, "warehouse")
-        except BaseException as error:
-            if partial or isinstance(error, ContractError):
-                spool.remove()
-            else:
-                spool.leave()
-            raise
-        spool.remove()
 
     def close(self) -> None:
         """Lets go what a stream on a branch keeps until its publication has ended."""
