@@ -78,7 +78,7 @@ class Pieces:
     def _divided(self) -> bool:
         key, wire = self.described.key, self.described.wire
         comparable = all(order_of(wire[k]) is not None or is_bytes(wire[k]) for k in key)
-        return bool(key) and comparable and self.described.bounds is not None
+        return bool(key) and comparable
 
     def _chain(self, staged: Sequence[Staged]) -> list[Staged]:
         """The kept pieces of this reading that follow each other from the begin of the table."""
@@ -120,7 +120,7 @@ class Pieces:
         return lazy([part], self.schema, self.meter, None)
 
     def _proof(self, after: _Key | None, reached: _Reached) -> dict[str, Any]:
-        if not reached.key:
+        if not reached.key or self.described.bounds is None:
             return {}
         _, total = self._sum(after, tuple(reached.key))
         begin = list(after) if after is not None else None
