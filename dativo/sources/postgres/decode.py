@@ -47,11 +47,18 @@ def decoded(batch: pa.RecordBatch, columns: Sequence[Taken], *, faults: bool) ->
     if not faults:
         return frame
     checked = [c for c in columns if c.rule.check is not None]
-    bad = {c.name: _bad(c) for c in checked}
-    if not checked or not raw.select(pl.any_horizontal(bad.values()).any()).item():
+    if not any(_lost(c, raw, frame) for c in checked):
         return frame.with_columns(pl.lit(None, dtype=pl.String).alias(FAULT))
+    bad = {c.name: _bad(c) for c in checked}
     told = pl.coalesce(pl.when(bad[c.name]).then(_told(c)) for c in checked)
     return frame.with_columns(raw.select(told.alias(FAULT)).to_series())
+
+
+def _lost(column: Taken, raw: pl.DataFrame, frame: pl.DataFrame) -> bool:
+    """Whether any value of a column could not be held."""
+    if column.fault is not None:
+        return bool(raw[str(column.fault)].any())
+    return frame[column.name].null_count() > raw[str(column.position)].null_count()
 
 
 def _series(array: pa.Array[Any], name: str) -> pl.Series:

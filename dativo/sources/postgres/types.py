@@ -69,7 +69,7 @@ TYPES: dict[str, Rule] = {
     "float4": Rule("{}", pl.Float32(), "double"),
     "float8": Rule("{}", pl.Float64(), "double"),
     # Cents as a number would be all that the binary format tells.
-    "money": Rule("CAST({} AS pg_catalog.numeric)", _STRING, "decimal", precision=19, scale=2),
+    "money": Rule("CAST(CAST({} AS pg_catalog.numeric) AS pg_catalog.text)", _STRING, "decimal", precision=19, scale=2),
     "text": Rule("{}", _STRING, "string"),
     "varchar": Rule("{}", _STRING, "string"),
     "name": Rule("{}", _STRING, "string"),
@@ -128,7 +128,8 @@ def _numeric(modifier: int) -> Rule:
     digits, places = max(precision - min(scale, 0), scale), max(scale, 0)
     if digits > MAX_DECIMAL:
         return TEXT
-    return Rule("{}", pl.Decimal(digits, places), "decimal", "decimal", precision=digits, scale=places)
+    # The server writes the digits of a numeric faster than the driver does.
+    return Rule(_AS_TEXT, pl.Decimal(digits, places), "decimal", "decimal", precision=digits, scale=places)
 
 
 def _array(element: PgType) -> Rule:
