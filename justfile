@@ -31,6 +31,10 @@ test-quick *arguments:
 soak rounds="1000" *arguments:
     python -m tests.faults.soak {{ rounds }} {{ arguments }}
 
+# Incremental runs while somebody writes to the database all the time; no row may be lost or doubled.
+soak-databases runs="50" *arguments:
+    DATIVO_RUNS={{ runs }} pytest tests/faults/test_database_writer.py {{ arguments }}
+
 # Servers to try things on: `just services up|down|status|logs [NAME…]`; docs/development/services.md. Tests start their own.
 services *arguments:
     python -m tests.services {{ arguments }}
