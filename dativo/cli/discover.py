@@ -159,7 +159,8 @@ def _drafts(drafts: list[DraftFile]) -> None:
     console = out()
     for one in drafts:
         guessed = f", {plural(len(one.draft.guesses), 'guess')} of personal data" if one.draft.guesses else ""
-        console.print(f"made  {one.path} ({plural(one.draft.columns, 'column')}{guessed})")
+        unread = ", no row could be read" if one.unread else ""
+        console.print(f"made  {one.path} ({plural(one.draft.columns, 'column')}{guessed}{unread})")
         for column, found in one.draft.guesses.items():
             console.print(f"        {cell(column)}: {found.classification}, {found.what}? by {found.reason}")
         for column in one.draft.left_out:
@@ -183,6 +184,7 @@ def _json(job: ResolvedJob, found: list[FoundStream], drafts: list[DraftFile]) -
             {
                 "path": one.path,
                 "stream": one.stream,
+                "unread": one.unread,
                 "guesses": [{"column": column, **found._asdict()} for column, found in one.draft.guesses.items()],
             }
             for one in drafts

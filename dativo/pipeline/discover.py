@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -24,18 +24,19 @@ from dativo.sources.discovery import Discovering, FoundStream
 from dativo.sources.file_discovery import FileDiscovery
 
 SAMPLES = 50
-AT_ONCE = 4
 # Columns whose values may tell what they hold.
 _SAMPLED = ("string", "long", "decimal")
 ENDINGS = (".yaml", ".yml")
 
 
 class DraftFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A draft that was written: its file, its stream, and what was guessed."""
+    """A draft that was written: its file, its stream, and what was guessed; with `unread` from names alone, because no row
+    of the stream could be read."""
 
     path: str
     stream: str
     draft: Draft
+    unread: bool = False
 
 
 def source_of_job(path: Path, *, mode: Mode | None = None, manager: SecretManager | None = None) -> ResolvedJob:
@@ -98,18 +99,14 @@ def write_drafts(
                 for p in taken
             ]
         )
-    source = _asked(job)
-
-    def drafted(stream: FoundStream, name: str, path: Path) -> DraftFile:
-        columns = [c.name for c in stream.columns if c.field.kind in _SAMPLED]
-        samples = source.samples(stream.name, columns, SAMPLES) if columns else {}
-        return DraftFile(
-            path=paths.shown(path), stream=stream.name, draft=draft(job.source_type, stream, samples, name)
-        )
-
-    # Asking for samples is waiting, for each stream by itself.
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        made = list(pool.map(drafted, streams, names, files))
+    telling = [replace(s, columns=tuple(c for c in s.columns if c.field.kind in _SAMPLED)) for s in streams]
+    telling = [s for s in telling if s.columns]
+    samples = dict(zip((s.name for s in telling), _asked(job).samples(telling, SAMPLES), strict=True))
+    made = []
+    for stream, name, path in zip(streams, names, files, strict=True):
+        values = samples.get(stream.name, {})
+        found = draft(job.source_type, stream, values or {}, name)
+        made.append(DraftFile(path=paths.shown(path), stream=stream.name, draft=found, unread=values is None))
     for path, one in zip(files, made, strict=True):
         _write(path, one.draft.text)
     return made

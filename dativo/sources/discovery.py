@@ -49,6 +49,9 @@ class Discovering(Protocol):
         """All that the account may read, system tables left out; SourceError when the source cannot be asked."""
         ...
 
-    def samples(self, name: str, columns: Sequence[str], rows: int) -> dict[str, list[str]]:
-        """A few values of columns of the stream called `name` (as FoundStream.name), as text, nulls left out."""
+    def samples(self, streams: Sequence[FoundStream], rows: int) -> list[dict[str, list[str]] | None]:
+        """A few values of the columns of each stream by column, as text, nulls left out; None where it cannot be read.
+
+        SourceError when the source cannot be asked.
+        """
         ...

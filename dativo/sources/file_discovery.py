@@ -42,10 +42,14 @@ class FileDiscovery:
     def discover(self) -> Sequence[FoundStream]:
         return [self._stream(entry) for entry in self.job.source.files or []]
 
-    def samples(self, name: str, columns: Sequence[str], rows: int) -> dict[str, list[str]]:
+    def samples(self, streams: Sequence[FoundStream], rows: int) -> list[dict[str, list[str]] | None]:
+        return [self._sampled(stream, rows) for stream in streams]
+
+    def _sampled(self, stream: FoundStream, rows: int) -> dict[str, list[str]]:
         import polars as pl
 
-        entry = next(e for e in self.job.source.files or [] if (e.path or "") == name)
+        entry = next(e for e in self.job.source.files or [] if (e.path or "") == stream.name)
+        columns = [c.name for c in stream.columns]
         frame, _ = self._read(entry, rows)
         texts = frame.select(pl.col(c).cast(pl.String, strict=False) for c in columns)
         return {c: texts[c].drop_nulls().to_list() for c in columns}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -309,7 +310,7 @@ def kept(pieces: Any, staged: list[Staged], stop: int | None = None) -> tuple[li
         if stop is not None and position == stop:
             break
         if isinstance(piece, Piece):
-            frame = piece.frame.collect()
+            frame = pl.concat(piece.frames())
             read += frame.height
             frames.append(frame)
             found.append(Staged(piece.name, frame.height, json.loads(json.dumps(piece.proof()))))
@@ -542,8 +543,10 @@ def test_discovery_describes_tables_and_gives_samples(shop: Shop) -> None:
         "updated_at": ("timestamp", True), "raw": ("binary", True), "j": ("string", True),
     }  # fmt: skip
     assert [c.comment for c in people.columns][1] == "where to write"
-    assert source.samples("people", ["mail", "spent", "seen"], 5) == {
-        "mail": ["a@example.com"],
-        "spent": ["1.50"],
-        "seen": [],
-    }
+    some = replace(people, columns=tuple(c for c in people.columns if c.name in ("mail", "spent", "seen")))
+    broken = replace(mails, object="broken", name="broken")
+    assert source.samples([some, broken, mails], 5) == [
+        {"mail": ["a@example.com"], "spent": ["1.50"], "seen": []},
+        None,
+        {"mail": ["a@example.com"]},
+    ]

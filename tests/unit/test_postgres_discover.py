@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from dativo import connectors
-from dativo.errors import SourceError
 from dativo.sources.discovery import Discovering, FoundStream
 from tests.postgres_bench import PostgresBench
 from tests.project import Project
@@ -75,10 +75,22 @@ def test_columns_have_the_type_that_holds_all_their_values(bench: PostgresBench)
 
 
 def test_samples_are_text_without_nulls(bench: PostgresBench) -> None:
-    taken = source(bench).samples("public.orders", ["code", "amount"], 3)
-    assert taken == {"code": ["c1", "c2", "c3"], "amount": []}
-    with pytest.raises(SourceError, match="no column 'nope'"):
-        source(bench).samples("public.orders", ["nope"], 3)
+    orders = found(bench)["public.orders"]
+    chosen = replace(orders, columns=tuple(c for c in orders.columns if c.name in ("code", "amount")))
+    assert source(bench).samples([chosen], 3) == [{"code": ["c1", "c2", "c3"], "amount": []}]
+
+
+def test_samples_of_many_relations_and_of_one_that_cannot_be_read(bench: PostgresBench) -> None:
+    bench.sql("; ".join(f"CREATE TABLE t{i} (v text); INSERT INTO t{i} VALUES ('of {i}')" for i in range(45)))
+    bench.sql("CREATE VIEW broken AS SELECT v, 1 / (length(v) - 4) AS n FROM t7")
+    bench.sql('CREATE SCHEMA "a.b"; CREATE TABLE "a.b"."c"".d" ("x y" text); INSERT INTO "a.b"."c"".d" VALUES (\'é\')')
+    streams = [s for name, s in found(bench).items() if name != "public.orders"]
+    taken = dict(zip((s.name for s in streams), source(bench).samples(streams, 2), strict=True))
+    assert taken.pop("public.broken") is None
+    assert taken.pop('a.b.c".d') == {"x y": ["é"]}
+    assert {name: values for name, values in taken.items() if name.startswith("public.t")} == {
+        f"public.t{i}": {"v": [f"of {i}"]} for i in range(45)
+    }
 
 
 def test_what_the_user_may_not_read_is_not_found(bench: PostgresBench) -> None:

@@ -100,10 +100,23 @@ def _cursors(wire: Sequence[WireColumn], key: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*changed, *created, *numbers]))
 
 
-def sampled(session: Session, name: str, columns: Sequence[str], rows: int) -> dict[str, list[str]]:
-    """The first values of columns, as text."""
-    schema, dot, table = name.partition(".")
-    place = f"{quoted(schema)}.{quoted(table)}" if dot and not session.connection.get("database") else quoted(name)
-    sql, values = Select(place).sql(names(columns), f"LIMIT {int(rows)}")
-    found = session.asked(sql, values, f"looking at {name}")
-    return {c: [v for row in found if (v := row[i]) is not None] for i, c in enumerate(columns)}
+def sampled(session: Session, streams: Sequence[FoundStream], rows: int) -> list[dict[str, list[str]] | None]:
+    """The first values of the columns of tables, as text; None for a table that cannot be read.
+
+    Raises SourceError when the server cannot be asked.
+    """
+    found: list[dict[str, list[str]] | None] = []
+    for stream in streams:
+        schema = stream.name.removesuffix(stream.object).removesuffix(".")
+        place = f"{quoted(schema)}.{quoted(stream.object)}" if schema else quoted(stream.object)
+        columns = [c.name for c in stream.columns]
+        sql, values = Select(place).sql(names(columns), f"LIMIT {int(rows)}")
+        try:
+            taken = session.asked(sql, values, f"looking at {stream.name}")
+        except SourceError:
+            found.append(None)
+            # Fails where it was not the table but the connection.
+            session.rows("SELECT 1")
+            continue
+        found.append({c: [v for row in taken if (v := row[i]) is not None] for i, c in enumerate(columns)})
+    return found

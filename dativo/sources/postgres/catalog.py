@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,9 +66,8 @@ class Found:
         return next(c for c in self.columns if c.name == name)
 
 
-def find(session: Session, relation: Relation, *, hold: bool = True) -> Found:
-    """The relation; SourceError when it is not there or may not be read. With `hold` it stays as it is until the session
-    ends."""
+def find(session: Session, relation: Relation) -> Found:
+    """The relation; SourceError when it is not there or may not be read. It stays as it is until the session ends."""
     if relation.sql is not None:
         return _query(session, relation)
     name = ".".join(identifier(part) for part in (relation.schema, relation.table) if part)
@@ -94,16 +94,15 @@ def find(session: Session, relation: Relation, *, hold: bool = True) -> Found:
         )
     sql = f"{identifier(schema)}.{identifier(table)}"
     # Takes a lock that no reader minds: from here on no one changes or drops the relation until it was read.
-    if hold:
-        session.query(f"SELECT 1 FROM {sql} LIMIT 0", doing, field=relation.field)
+    session.query(f"SELECT 1 FROM {sql} LIMIT 0", doing, field=relation.field)
     return Found(
         relation,
         full,
         sql,
         KINDS[kind],
-        _columns(session, oid, doing),
+        columns_of(session, [oid], doing)[oid],
         _members(session, oid, kind, doing),
-        _unique(session, oid, doing) if kind in ("r", "p") else (),
+        unique_of(session, [oid], doing)[oid] if kind in ("r", "p") else (),
         int(rows) if rows >= 0 else None,
     )
 
@@ -137,22 +136,28 @@ def _absent(session: Session, relation: Relation) -> SourceError:
     )
 
 
-def _columns(session: Session, oid: int, doing: str) -> tuple[Column, ...]:
+def columns_of(session: Session, oids: Sequence[int], doing: str) -> dict[int, tuple[Column, ...]]:
+    """The columns of relations that the user may read, by the relation's oid."""
     rows = session.query(
-        "SELECT a.attname::text, a.atttypid::int8, a.atttypmod, a.attnotnull, "
+        "SELECT a.attrelid::int8, a.attname::text, a.atttypid::int8, a.atttypmod, a.attnotnull, "
         "CASE WHEN a.attcollation <> t.typcollation OR o.collname <> 'default' "
         "THEN quote_ident(s.nspname) || '.' || quote_ident(o.collname) ELSE '' END, a.attnum "
         "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_collation o ON o.oid = a.attcollation "
         "LEFT JOIN pg_namespace s ON s.oid = o.collnamespace "
-        f"WHERE a.attrelid = {int(oid)} AND a.attnum > 0 AND NOT a.attisdropped "
-        f"AND has_column_privilege({int(oid)}::oid, a.attnum, 'SELECT') ORDER BY a.attnum",
+        f"WHERE {among('a.attrelid', oids)} AND a.attnum > 0 AND NOT a.attisdropped "
+        "AND has_column_privilege(a.attrelid, a.attnum, 'SELECT') ORDER BY a.attrelid, a.attnum",
         doing,
     )
-    known = _types(session, {r[1] for r in rows}, doing)
-    return tuple(
-        Column(name, _resolved(known, oid, modifier), not_null, collation or "", number)
-        for name, oid, modifier, not_null, collation, number in rows
-    )
+    known = _types(session, {r[2] for r in rows}, doing)
+    found: dict[int, list[Column]] = {oid: [] for oid in oids}
+    for relation, name, oid, modifier, not_null, collation, number in rows:
+        found[relation].append(Column(name, _resolved(known, oid, modifier), not_null, collation or "", number))
+    return {oid: tuple(columns) for oid, columns in found.items()}
+
+
+def among(column: str, oids: Sequence[int]) -> str:
+    """A condition that an oid is one of some; false of none."""
+    return f"{column} = ANY ('{{{','.join(str(int(oid)) for oid in oids)}}}'::oid[])"
 
 
 def _types(session: Session, wanted: set[int], doing: str) -> dict[int, tuple[Any, ...]]:
@@ -226,23 +231,26 @@ def _members(session: Session, oid: int, kind: str, doing: str) -> tuple[Member,
     )
 
 
-def _unique(session: Session, oid: int, doing: str) -> tuple[frozenset[str], ...]:
-    """Sets of columns that the table keeps unique, of which none can be null.
+def unique_of(session: Session, oids: Sequence[int], doing: str) -> dict[int, tuple[frozenset[str], ...]]:
+    """Sets of columns that tables keep unique, of which none can be null, by the table's oid.
 
     Left out are indexes that are not complete, not valid, deferred, or over anything but columns. Children of a table are
     not bound by its indexes, partitions are.
     """
     rows = session.query(
-        "SELECT i.indexrelid::int8, i.indisprimary, array_agg(a.attname::text ORDER BY a.attnum) FROM pg_index i "
-        "JOIN pg_class c ON c.oid = i.indrelid "
+        "SELECT i.indrelid::int8, i.indexrelid::int8, i.indisprimary, array_agg(a.attname::text ORDER BY a.attnum) "
+        "FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid "
         "JOIN LATERAL unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) k(attnum) ON true "
         "LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND a.attnotnull "
-        f"WHERE i.indrelid = {int(oid)} AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL "
+        f"WHERE {among('i.indrelid', oids)} AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL "
         "AND (c.relkind = 'p' OR NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid)) "
-        "GROUP BY 1, 2 HAVING bool_and(a.attname IS NOT NULL) ORDER BY 2 DESC, 1",
+        "GROUP BY 1, 2, 3 HAVING bool_and(a.attname IS NOT NULL) ORDER BY 3 DESC, 2",
         doing,
     )
-    return tuple(dict.fromkeys(frozenset(columns) for _, _, columns in rows))
+    found: dict[int, dict[frozenset[str], None]] = {oid: {} for oid in oids}
+    for table, _, _, columns in rows:
+        found[table][frozenset(columns)] = None
+    return {oid: tuple(unique) for oid, unique in found.items()}
 
 
 def _query(session: Session, relation: Relation) -> Found:

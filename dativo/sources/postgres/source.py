@@ -62,12 +62,12 @@ class PostgresSource:
         with closing(Session(self.job, self.options)) as session:
             return discover(session)
 
-    def samples(self, name: str, columns: Sequence[str], rows: int) -> dict[str, list[str]]:
-        """A few values of columns of a stream, as text, nulls left out."""
+    def samples(self, streams: Sequence[FoundStream], rows: int) -> list[dict[str, list[str]] | None]:
+        """A few values of the streams' columns, as text, nulls left out; None where a stream cannot be read."""
         from dativo.sources.postgres.discover import samples
 
         with closing(Session(self.job, self.options)) as session:
-            return samples(session, name, columns, rows)
+            return samples(session, streams, rows)
 
     def keys(self, stream: StreamConfig, columns: Sequence[str], *, meter: Meter) -> pl.LazyFrame:
         """Columns of all rows that the stream has now, in the snapshot of its last reading."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from dativo.config.asset import Field
 from dativo.config.types import Kind
+from dativo.errors import SourceError
 from dativo.sources.database.names import identifier
 from dativo.sources.discovery import FoundColumn, FoundStream
 from dativo.sources.sqlite.session import Session
@@ -74,9 +75,17 @@ def _field(name: str, declared: str) -> Field:
     return Field(name=name, kind=_KINDS[column_of(name, declared, "long").form])
 
 
-def sampled(session: Session, name: str, columns: Sequence[str], rows: int) -> dict[str, list[str]]:
-    """The first values of columns, as text."""
-    chosen = ", ".join(identifier(c) for c in columns)
-    sql = f"SELECT {chosen} FROM {identifier(name)} LIMIT ?"  # noqa: S608 - names are quoted
-    found: list[tuple[Any, ...]] = session.execute(sql, (rows,), f"looking at '{name}'").fetchall()
-    return {c: [t for row in found if (t := text_of(row[i])) is not None] for i, c in enumerate(columns)}
+def sampled(session: Session, streams: Sequence[FoundStream], rows: int) -> list[dict[str, list[str]] | None]:
+    """The first values of the columns of tables, as text; None for a table or view that cannot be read."""
+    found: list[dict[str, list[str]] | None] = []
+    for stream in streams:
+        chosen = ", ".join(identifier(c.name) for c in stream.columns)
+        sql = f"SELECT {chosen} FROM {identifier(stream.name)} LIMIT ?"  # noqa: S608 - names are quoted
+        try:
+            taken: list[tuple[Any, ...]] = session.execute(sql, (rows,), f"looking at '{stream.name}'").fetchall()
+        except SourceError:
+            found.append(None)
+            continue
+        columns = enumerate(stream.columns)
+        found.append({c.name: [t for row in taken if (t := text_of(row[i])) is not None] for i, c in columns})
+    return found

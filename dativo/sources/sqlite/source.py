@@ -134,13 +134,13 @@ class SqliteSource:
         finally:
             session.close()
 
-    def samples(self, name: str, columns: Sequence[str], rows: int) -> dict[str, list[str]]:
-        """A few values of a table's columns, as text."""
+    def samples(self, streams: Sequence[FoundStream], rows: int) -> list[dict[str, list[str]] | None]:
+        """A few values of the tables' columns, as text; None where a table cannot be read."""
         from dativo.sources.sqlite.discover import sampled
 
         session = self.session(Meter())
         try:
-            return sampled(session, name, columns, rows)
+            return sampled(session, streams, rows)
         finally:
             session.close()
 
