@@ -10,8 +10,9 @@ from dativo.errors import Problem
 
 # By connector: the settings that it cannot do without, and the names that a secret with them may have.
 _NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "postgres": (("user", "password"), ("postgres",)),
-    "mysql": (("user", "password"), ("mysql",)),
+    # Accounts of databases may have no password, or one in a file of the client's own.
+    "postgres": (("user",), ("postgres",)),
+    "mysql": (("user",), ("mysql",)),
     "s3": (("access_key_id", "secret_access_key"), ("s3",)),
     "minio": (("access_key_id", "secret_access_key"), ("minio", "s3")),
     "azure_blob": (("account_name", "account_key"), ("azure_blob",)),

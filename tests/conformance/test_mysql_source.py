@@ -408,7 +408,11 @@ def test_a_wrong_setting_is_told_with_its_place(shop: Shop) -> None:
 def test_what_is_not_there_is_told(shop: Shop) -> None:
     shop.sql("CREATE TABLE people (id INT PRIMARY KEY)")
     shop.job([field("id", "bigint")], {"tables": [{"name": "peple"}]})
-    assert "doesn't exist" in shop.sync().error
+    error = shop.sync().error
+    assert "has no table or view 'peple'" in error and "did you mean 'people'?" in error and "job.yaml:" in error
+    shop.job([field("id", "bigint")], {"tables": [{"name": "people", "where": "nope > 1"}]})
+    error = shop.sync().error
+    assert "source.tables[0].where: " in error and "Unknown column 'nope'" in error and "job.yaml:" in error
     shop.job([field("id", "bigint")], INCREMENTAL)
     assert "has no column 'at'" in shop.sync().error
     shop.job([field("id", "bigint")], {"tables": [], "queries": [{"name": "q", "sql": "SELECT id, id FROM people"}]})

@@ -302,6 +302,7 @@ def test_a_template_s_path_is_not_read_in_cloud_mode(project: Project) -> None:
         ({"mysql.env": "A=1"}, ["postgres"]),
         ({"postgres.env": "PGUSER=u"}, []),
         ({"postgres_main": "x"}, []),
+        ({"other.env": "PGPASSWORD=p"}, ["postgres"]),
         ({"other.env": "PGUSER=u\nPGPASSWORD=p"}, []),
     ],
 )

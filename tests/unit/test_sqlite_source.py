@@ -227,7 +227,11 @@ def test_a_table_or_column_that_is_not_there_is_told_with_what_is(project: Proje
     with database(project) as db:
         db.execute("CREATE TABLE people (id INTEGER)")
     job(project, [field("id", "bigint")], {"tables": [{"name": "peple"}]})
-    assert "no table or view 'peple'" in project.sync().streams[0].error
+    error = project.sync().streams[0].error
+    assert "no table or view 'peple'" in error and "did you mean 'people'?" in error and "job.yaml:" in error
+    job(project, [field("id", "bigint")], {"tables": [{"name": "people", "where": "nope > 1"}]})
+    error = project.sync().streams[0].error
+    assert "source.tables[0].where: " in error and "no such column: nope" in error and "job.yaml:" in error
     job(project, [field("id", "bigint")],
         {"tables": [{"name": "people"}], "incremental": {"strategy": "updated_at", "cursor_field": "at"}})  # fmt: skip
     assert "has no column 'at'" in project.sync().streams[0].error

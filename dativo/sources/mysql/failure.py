@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,6 +97,7 @@ def _told(code: int, said: str, connection: Connection, what: str) -> tuple[str,
 def _reason(said: str) -> str:
     """A reason without PyMySQL's frame around it."""
     inside = said[said.find("(") + 1 : said.rfind(")")] if said.endswith(")") else said
+    inside = re.sub(r"^\[Errno -?\d+\] ", "", inside)
     return inside.strip() or "it closed the connection"
 
 

@@ -12,6 +12,7 @@ from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
 from dativo.contract.columns import match_columns
 from dativo.errors import SourceError
 from dativo.sources.database.columns import check_cursor, chosen
+from dativo.sources.database.faults import absent, marked
 from dativo.sources.database.names import shown
 from dativo.sources.database.window import Bounds
 from dativo.sources.mysql.ahead import ahead
@@ -79,21 +80,38 @@ def describe(
         raise SourceError(
             f"in which database is the table '{relation.table}'?", hint=hint, mark=job.mark(relation.field)
         )
-    try:
-        found = session.columns(Select(source).sql("*")[0], f"looking at {shown(relation)}")
-    except SourceError as error:
-        error.mark, error.field = job.mark(relation.field), relation.field
-        raise
+    with marked(job, relation.field):
+        found = _columns(job, relation, source, session)
     wire = {c.name: c for c in found}
     check_cursor(job, relation, list(wire))
     matched = match_columns(stream.asset, list(wire))
     wanted = {matched[f.name]: f.kind for f in stream.asset.fields}
     columns = tuple(column_of(wire[n], wanted.get(n)) for n in chosen(job, stream, relation, list(wire)))
     conditions = [Condition(relation.where)] if relation.where else []
+    if conditions:
+        with marked(job, f"{relation.field}.where"):
+            session.columns(
+                Select(source, tuple(conditions)).sql("1")[0], f"looking at the filter of {shown(relation)}"
+            )
     if bounds is not None:
         conditions += _window(job, relation, bounds, wire[bounds.column])
     indexes, engine = _catalog(session, relation) if relation.table is not None else ((), None)
     return Described(relation, wire, columns, Select(source, tuple(conditions)), bounds, indexes, engine)
+
+
+def _columns(job: ResolvedJob, relation: Relation, source: str, session: Session) -> list[WireColumn]:
+    try:
+        return session.columns(Select(source).sql("*")[0], f"looking at {shown(relation)}")
+    except SourceError:
+        database = relation.schema or session.connection.get("database")
+        if relation.table is None:
+            raise
+        rows = session.rows("SELECT table_name FROM information_schema.tables WHERE table_schema = %s", (database,))
+        known = [str(name) for (name,) in rows]
+        if relation.table in known:
+            raise
+        names = [f"{relation.schema}.{name}" if relation.schema else name for name in known]
+        raise absent(job, relation, f"the database '{database}'", names) from None
 
 
 def _window(job: ResolvedJob, relation: Relation, bounds: Bounds, wire: WireColumn) -> Iterator[Condition]:

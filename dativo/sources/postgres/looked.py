@@ -113,7 +113,8 @@ def _is_scattered(reading: Reading) -> bool:
 
     def estimate(conditions: tuple[str, ...]) -> float:
         text = f"EXPLAIN (FORMAT JSON) {sql.select('1', found.sql, conditions)}"
-        told = reading.session.query(text, f"planning to read {found.name}", field=found.relation.field)
+        field = f"{found.relation.field}.where" if found.relation.where else found.relation.field
+        told = reading.session.query(text, f"planning to read {found.name}", field=field)
         return float(json.loads("".join(str(r[0]) for r in told))[0]["Plan"]["Plan Rows"])
 
     return estimate(reading.conditions) <= estimate(()) * _FEW

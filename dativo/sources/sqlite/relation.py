@@ -15,8 +15,8 @@ import polars as pl
 
 from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
 from dativo.contract.columns import match_columns
-from dativo.errors import SourceError
 from dativo.sources.database.columns import check_cursor, chosen
+from dativo.sources.database.faults import absent, marked
 from dativo.sources.database.names import identifier, shown
 from dativo.sources.database.query import one_select
 from dativo.sources.database.window import Bounds
@@ -60,23 +60,15 @@ def describe(
 ) -> Described:
     """Asks the database for a relation. Raises SourceError for what it does not have."""
     what = f"looking at {shown(relation)}"
-    try:
+    with marked(job, relation.field):
         if relation.sql is not None:
             schema, table = "temp", session.view(one_select(job, relation, "sqlite"), what)
         else:
             schema, table = relation.schema or "main", relation.table or ""
         declared = _columns(session, schema, table, what)
-    except SourceError as error:
-        error.mark, error.field = job.mark(relation.field), relation.field
-        raise
     if not declared:
         known = [r[0] for r in session.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")]
-        raise SourceError(
-            f"there is no table or view '{shown(relation)}' in '{session.path}'",
-            hint=f"it has: {', '.join(sorted(known)[:20]) or 'nothing'}",
-            mark=job.mark(relation.field),
-            field=relation.field,
-        )
+        raise absent(job, relation, f"'{session.path}'", known)
     check_cursor(job, relation, list(declared))
     matched = match_columns(stream.asset, list(declared))
     wanted = {matched[f.name]: f.kind for f in stream.asset.fields}
@@ -86,7 +78,11 @@ def describe(
         conditions.insert(0, relation.where)
     order, unique = _order(session, schema, table, list(declared)) if relation.sql is None else ("", ())
     source = f"{identifier(schema)}.{identifier(table)}"
-    return Described(relation, source, declared, columns, tuple(conditions), tuple(values), bounds, order, unique)
+    found = Described(relation, source, declared, columns, tuple(conditions), tuple(values), bounds, order, unique)
+    if relation.where:
+        with marked(job, f"{relation.field}.where"):
+            session.execute(f"EXPLAIN {found.sql('1')}", found.values, f"looking at the filter of {found.name}")
+    return found
 
 
 def _columns(session: Session, schema: str, table: str, what: str) -> dict[str, str]:
