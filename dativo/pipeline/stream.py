@@ -143,18 +143,14 @@ class StreamRun:
     @contextmanager
     def _kept(self, plan: StreamPlan) -> Iterator[StreamPlan]:
         """The plan over rows that were read once and are kept on disk, where the source is expensive to read."""
-        if plan.extract.pieces is None and not self.stream.relations:
+        if plan.extract.pieces is None:
             yield plan
             return
         from dativo.pipeline.spool import spooled
 
         partial = self.order.full_refresh or self.order.limit is not None
         with spooled(self.job, self.stream, plan.extract, self.order.token, partial=partial) as spool:
-            extract = self._phase("reading the source", lambda: spool.take(plan.extract, self.meter))
-            if spool.resumed:
-                note = f"{spool.resumed} rows were kept from a run that did not end"
-                self._note(warnings=(*self.receipt.warnings, note))
-            yield build(self.job, self.stream, extract, "warehouse")
+            yield build(self.job, self.stream, spool.over(plan.extract, self.meter), "warehouse")
 
     def close(self) -> None:
         """Lets go what a stream on a branch keeps until its publication has ended."""

@@ -16,7 +16,7 @@ padded, cut or dropped in silence, and the contract decides what happens to it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -58,13 +58,13 @@ class SourceColumn:
 
 @dataclass(slots=True, frozen=True)
 class Piece:
-    """A part of a reading, which is read once. Its frame has the columns of the extract's.
+    """A part of a reading, all of one file, which is read once: `frames` gives its rows with all columns of the extract.
 
-    `proof` is asked for once the frame was read: it is JSON, and tells a later reading whether the rows are still right.
+    `proof` is asked for once they were read: it is JSON, and tells a later reading whether the rows are still right.
     """
 
     name: str
-    frame: pl.LazyFrame
+    frames: Callable[[], Generator[pl.DataFrame, None, None]]
     proof: Callable[[], dict[str, Any]]
 
 

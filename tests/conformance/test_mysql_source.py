@@ -310,10 +310,11 @@ def kept(pieces: Any, staged: list[Staged], stop: int | None = None) -> tuple[li
         if stop is not None and position == stop:
             break
         if isinstance(piece, Piece):
-            frame = pl.concat(piece.frames())
-            read += frame.height
-            frames.append(frame)
-            found.append(Staged(piece.name, frame.height, json.loads(json.dumps(piece.proof()))))
+            own = list(piece.frames())
+            rows = sum(frame.height for frame in own)
+            read += rows
+            frames += own
+            found.append(Staged(piece.name, rows, json.loads(json.dumps(piece.proof()))))
         else:
             found.append(piece)
     return found, read, pl.concat(frames) if frames else pl.DataFrame()

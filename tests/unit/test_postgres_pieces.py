@@ -51,7 +51,7 @@ def read(
         if isinstance(piece, Staged):
             kept.append(piece)
             continue
-        frame = piece.frame.collect(engine="streaming")
+        frame = pl.concat([pl.DataFrame(schema=extract.frame.collect_schema()), *piece.frames()])
         names.append(piece.name)
         ids += frame["id"].to_list()
         kept.append(Staged(piece.name, frame.height, piece.proof()))

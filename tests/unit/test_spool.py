@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -14,8 +15,9 @@ from dativo import load_job
 from dativo.config.resolve import ResolvedJob
 from dativo.contract.text import TextRules
 from dativo.errors import SourceError, TargetError
-from dativo.pipeline import spool as module
-from dativo.pipeline.spool import Spool, open_spool
+from dativo.pipeline import kept as module
+from dativo.pipeline.kept import open_folder
+from dativo.pipeline.spool import Spool, _fingerprint
 from dativo.sources.protocol import FAULT, FILE, ROW, TEXT, Extract, Meter, Piece, Staged
 from dativo.state.cursor import Cursor
 from tests.project import Project
@@ -50,7 +52,11 @@ class Source:
                 raise SourceError("the server went away")
             self.read.append(name)
             total = {"sum": sum(values)}
-            yield Piece(name, self.frame(values, self.file_of(at)).lazy(), lambda total=total: total)
+            yield Piece(name, partial(self.frames, values, self.file_of(at)), lambda total=total: total)
+
+    def frames(self, values: list[int], file: int) -> Generator[pl.DataFrame, None, None]:
+        for start in range(0, len(values), 4):
+            yield self.frame(values[start : start + 4], file)
 
     def frame(self, values: list[int], file: int) -> pl.DataFrame:
         return pl.DataFrame({"id": values}, schema={"id": pl.Int64}).with_columns(
@@ -67,16 +73,17 @@ def job(project: Project) -> ResolvedJob:
 
 
 def opened(job: ResolvedJob, extract: Extract, token: str = "a", *, fresh: bool = False) -> Spool:
-    return open_spool(job, job.streams[0], extract, token, fresh=fresh)
+    found = open_folder(job, job.streams[0], token, _fingerprint(job, job.streams[0], extract), fresh=fresh)
+    return Spool(found)
 
 
 def died(spool: Spool) -> None:
     """The folder as it is when its process was killed."""
-    spool.folder.rename(spool.folder.with_name(f"dead~{DEAD}"))
+    spool.folder.path.rename(spool.folder.path.with_name(f"dead~{DEAD}"))
 
 
 def taken(spool: Spool, extract: Extract) -> pl.DataFrame:
-    return spool.take(extract, Meter()).frame.collect()
+    return spool.over(extract, Meter()).frame.collect(engine="streaming")
 
 
 def folders(job: ResolvedJob) -> list[Path]:
@@ -115,13 +122,14 @@ def test_a_killed_reading_is_gone_on_with(job: ResolvedJob) -> None:
     source.breaks_at = "p3"
     first = opened(job, source.extract())
     with pytest.raises(SourceError):
-        first.take(source.extract(), Meter())
+        taken(first, source.extract())
     died(first)
     source.read, source.breaks_at = [], None
-    second = opened(job, source.extract(), "b")
-    frame = taken(second, source.extract())
+    extract = source.extract()
+    second = opened(job, extract, "b")
+    frame = taken(second, extract)
     assert source.read == ["p3", "p4"]
-    assert second.resumed == 30
+    assert extract.notes == ["30 rows were kept from a run that did not end"]
     assert frame["id"].to_list() == list(range(50))
     assert frame[ROW].to_list() == list(range(1, 51))
 
@@ -131,8 +139,8 @@ def test_a_reading_that_failed_leaves_what_is_complete_in_the_same_process_too(j
     source.breaks_at = "p2"
     first = opened(job, source.extract())
     with pytest.raises(SourceError):
-        first.take(source.extract(), Meter())
-    first.leave()
+        taken(first, source.extract())
+    first.folder.leave()
     source.read, source.breaks_at = [], None
     assert taken(opened(job, source.extract(), "b"), source.extract())["id"].to_list() == list(range(50))
     assert source.read == ["p2", "p3", "p4"]
@@ -142,8 +150,8 @@ def test_a_piece_that_changed_since_is_read_again_each_time(job: ResolvedJob) ->
     source = Source()
     for token, changed in (("a", 1), ("b", 2), ("c", 3)):
         spool = opened(job, source.extract(), token)
-        spool.take(source.extract(), Meter())
-        spool.leave()
+        taken(spool, source.extract())
+        spool.folder.leave()
         source.values["p1"] = [1000 * changed + n for n in range(10)]
     source.read = []
     frame = taken(opened(job, source.extract(), "d"), source.extract())
@@ -154,10 +162,10 @@ def test_a_piece_that_changed_since_is_read_again_each_time(job: ResolvedJob) ->
 def test_a_folder_in_use_is_left_alone(job: ResolvedJob) -> None:
     source = Source()
     first = opened(job, source.extract())
-    first.take(source.extract(), Meter())
+    taken(first, source.extract())
     source.read = []
     second = opened(job, source.extract(), "b")
-    second.take(source.extract(), Meter())
+    taken(second, source.extract())
     assert source.read == list(source.values)
     assert len(folders(job)) == 2
 
@@ -166,7 +174,7 @@ def test_a_folder_in_use_is_left_alone(job: ResolvedJob) -> None:
 def test_what_does_not_fit_is_read_anew(job: ResolvedJob, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Source(pieces=2)
     first = opened(job, source.extract())
-    first.take(source.extract(), Meter())
+    taken(first, source.extract())
     died(first)
     left = folders(job)[0]
     manifest = left / module.MANIFEST
@@ -177,9 +185,9 @@ def test_what_does_not_fit_is_read_anew(job: ResolvedJob, why: str, monkeypatch:
     elif why == "torn head":
         manifest.write_bytes(manifest.read_bytes()[:10])
     elif why == "file gone":
-        (left / "piece-000001.parquet").unlink()
+        (left / "piece-000001.arrow").unlink()
     elif why == "file shorter":
-        (left / "piece-000001.parquet").write_bytes(b"PAR1")
+        (left / "piece-000001.arrow").write_bytes(b"ARROW1")
     source.read = []
     frame = taken(opened(job, source.extract(), "b", fresh=why == "fresh"), source.extract())
     assert source.read == ["p0", "p1"]
@@ -189,7 +197,7 @@ def test_what_does_not_fit_is_read_anew(job: ResolvedJob, why: str, monkeypatch:
 def test_a_torn_last_line_is_no_piece(job: ResolvedJob) -> None:
     source = Source(pieces=3)
     first = opened(job, source.extract())
-    first.take(source.extract(), Meter())
+    taken(first, source.extract())
     died(first)
     manifest = folders(job)[0] / module.MANIFEST
     manifest.write_bytes(manifest.read_bytes()[:-20])
@@ -207,7 +215,7 @@ def test_a_folder_that_cannot_be_made_is_told(job: ResolvedJob) -> None:
 
 def test_nothing_is_left_behind_when_nothing_was_complete(job: ResolvedJob) -> None:
     spool = opened(job, Source().extract())
-    spool.leave()
+    spool.folder.leave()
     assert folders(job) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -12,7 +13,7 @@ from polars.io.plugins import register_io_source
 from dativo.config.resolved import StreamConfig
 from dativo.errors import Interrupted, SourceError
 from dativo.sources.parquet_schema import converted, united
-from dativo.sources.protocol import FAULT, FILE, PROVENANCE, ROW, TEXT, Meter
+from dativo.sources.protocol import FAULT, FILE, PROVENANCE, ROW, TEXT, Meter, Piece, Staged
 
 WHERE_FROM = dict(zip(PROVENANCE, (pl.UInt32(), pl.Int64(), pl.String(), pl.String()), strict=True))
 
@@ -65,16 +66,43 @@ def lazy(parts: Sequence[Part], schema: dict[str, pl.DataType], meter: Meter, li
     ) -> Iterator[pl.DataFrame]:
         left = min((n for n in (n_rows, limit) if n is not None), default=None)
         wanted = {n: schema[n] for n in (schema if with_columns is None else with_columns)}
-        for part in parts:
-            if left is not None and left <= 0:
-                return
-            with closing(_rows(part, wanted, left, meter)) as rows:
-                for frame in rows:
-                    if left is not None:
-                        left -= frame.height
-                    yield frame if predicate is None else frame.filter(predicate)
+        with closing(frames(parts, wanted, meter, left)) as rows:
+            for frame in rows:
+                yield frame if predicate is None else frame.filter(predicate)
 
     return register_io_source(generate, schema=schema, is_pure=True)
+
+
+def frames(
+    parts: Sequence[Part], wanted: dict[str, pl.DataType], meter: Meter, limit: int | None = None
+) -> Generator[pl.DataFrame, None, None]:
+    """The parts' rows one after the other, in frames of the wanted columns."""
+    left = limit
+    for part in parts:
+        if left is not None and left <= 0:
+            return
+        with closing(_rows(part, wanted, left, meter)) as rows:
+            for frame in rows:
+                if left is not None:
+                    left -= frame.height
+                yield frame
+
+
+def whole(
+    parts: Sequence[Part], schema: dict[str, pl.DataType], meter: Meter, limit: int | None, staged: Sequence[Staged]
+) -> Iterator[Piece]:
+    """The parts as one piece each, together of no more rows than the limit; nothing of another reading is of use."""
+    left = limit
+
+    def counted(part: Part) -> Generator[pl.DataFrame, None, None]:
+        nonlocal left
+        for frame in frames([part], schema, meter, left):
+            if left is not None:
+                left -= frame.height
+            yield frame
+
+    for part in parts:
+        yield Piece(f"part {part.file + 1}", partial(counted, part), dict)
 
 
 def _rows(

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import polars as pl
 
-from dativo.sources.database.frame import Part, lazy
+from dativo.sources.database.frame import Part, frames
 from dativo.sources.mysql.failure import address
 from dativo.sources.mysql.relation import Described, read_rows
 from dativo.sources.mysql.session import Session
@@ -51,7 +51,7 @@ class Pieces:
     def __call__(self, staged: Sequence[Staged]) -> Iterator[Piece | Staged]:
         """The pieces to be read and, in their places, those that are still right."""
         if not self._divided():
-            yield Piece(self.label, self._frame([], None, _Reached()), dict)
+            yield Piece(self.label, self._frames([], None, _Reached()), dict)
             return
         after: _Key | None = None
         for kept in self._chain(staged):
@@ -60,8 +60,8 @@ class Pieces:
                 yield kept
             else:
                 reached = _Reached(key=list(upto))
-                frame = self._frame(self._range(after, upto), None, reached)
-                yield Piece(self._name(after), frame, partial(self._proof, after, reached))
+                rows = self._frames(self._range(after, upto), None, reached)
+                yield Piece(self._name(after), rows, partial(self._proof, after, reached))
             after = upto
         yield from self._further(after)
 
@@ -69,8 +69,8 @@ class Pieces:
         """Pieces from a key to the end of the table."""
         while True:
             reached = _Reached()
-            frame = self._frame(self._range(after, None), PIECE_ROWS, reached)
-            yield Piece(self._name(after), frame, partial(self._proof, after, reached))
+            rows = self._frames(self._range(after, None), PIECE_ROWS, reached)
+            yield Piece(self._name(after), rows, partial(self._proof, after, reached))
             if reached.rows < PIECE_ROWS:
                 return
             after = tuple(reached.key)
@@ -105,7 +105,9 @@ class Pieces:
         found = [beyond(key, places, after)] if after is not None else []
         return [*found, up_to(key, places, upto)] if upto is not None else found
 
-    def _frame(self, more: Sequence[Condition], limit: int | None, reached: _Reached) -> pl.LazyFrame:
+    def _frames(
+        self, more: Sequence[Condition], limit: int | None, reached: _Reached
+    ) -> Callable[[], Generator[pl.DataFrame, None, None]]:
         def batches(asked: Sequence[str], _limit: int | None) -> Generator[pl.DataFrame, None, None]:
             divided = limit is not None
             yield from read_rows(
@@ -117,7 +119,7 @@ class Pieces:
             reached.rows = rows
 
         part = Part(self.file, self.described.dtypes, batches, ended=ended)
-        return lazy([part], self.schema, self.meter, None)
+        return partial(frames, [part], self.schema, self.meter)
 
     def _proof(self, after: _Key | None, reached: _Reached) -> dict[str, Any]:
         if not reached.key or self.described.bounds is None:

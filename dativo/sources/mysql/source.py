@@ -12,7 +12,7 @@ from dativo.config.resolved import ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
 from dativo.errors import SourceError
 from dativo.sources.database.cursor import advanced, entry, entry_key
-from dativo.sources.database.frame import Part, lazy, shared_schema
+from dativo.sources.database.frame import Part, lazy, shared_schema, whole
 from dativo.sources.database.window import bounds
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
@@ -82,7 +82,9 @@ class MysqlSource:
             cursor=partial(self._cursor, session, found, since),
             notes=self._notes(found),
             unique=_unique(found),
-            pieces=partial(self._pieces, session, found, schema, meter) if limit is None else None,
+            pieces=partial(self._pieces, session, found, schema, meter)
+            if limit is None
+            else partial(whole, parts, schema, meter, limit),
             close=session.close,
         )
 

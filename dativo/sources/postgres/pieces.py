@@ -10,13 +10,14 @@ rewritten has another file.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
 
-from dativo.sources.database.frame import Batches, Part, lazy
+from dativo.sources.database.frame import Batches, Part, frames
 from dativo.sources.postgres import sql
 from dativo.sources.postgres.catalog import Member
 from dativo.sources.postgres.flow import Flow
@@ -43,7 +44,7 @@ class Pieces:
         """The pieces to be read and, in their places, those that are still right."""
         known = {s.name: s for s in staged if s.proof.get("relation") == self.label}
         if not self.reading.divided:
-            yield Piece(self.label, self._frame(self.reading.batches, []), dict)
+            yield Piece(self.label, self._frames(self.reading.batches, []), dict)
             return
         cut = [r for m in self.reading.found.members for r in self._cut(m, known.values())]
         right = self._right([(r, s) for r in cut if (s := known.get(self._name(r))) is not None])
@@ -73,12 +74,12 @@ class Pieces:
         def batches(names: Sequence[str], _limit: int | None) -> Generator[pl.DataFrame, None, None]:
             yield from flow.frames(names, at)
 
-        return Piece(self._name(whole), self._frame(batches, counted), lambda: self._proof(whole, counted[-1]))
+        return Piece(self._name(whole), self._frames(batches, counted), lambda: self._proof(whole, counted[-1]))
 
-    def _frame(self, batches: Batches, counted: list[int]) -> pl.LazyFrame:
+    def _frames(self, batches: Batches, counted: list[int]) -> Callable[[], Generator[pl.DataFrame, None, None]]:
         dtypes = {n: r.dtype for n, r in self.reading.rules.items()}
         part = Part(self.file, dtypes, batches, ended=counted.append)
-        return lazy([part], self.schema, self.reading.meter, None)
+        return partial(frames, [part], self.schema, self.reading.meter)
 
     def _cut(self, member: Member, known: Iterable[Staged]) -> Iterator[Range]:
         """The pages of a member as pieces: cut where an earlier reading cut them, as far as it went."""

@@ -12,7 +12,7 @@ import polars as pl
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
 from dativo.sources.database.cursor import entry, entry_key
-from dativo.sources.database.frame import Part, lazy, shared_schema
+from dativo.sources.database.frame import Part, lazy, shared_schema, whole
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
 from dativo.sources.postgres.looked import Looked, look
@@ -95,7 +95,7 @@ class PostgresSource:
             rules=TextRules(),
             cursor=lambda: _reached(read),
             unchanged=bool(read) and all(one.empty() for one in read),
-            pieces=None if limit is not None else partial(_pieces, read, schema),
+            pieces=partial(_pieces, read, schema) if limit is None else partial(whole, parts, schema, meter, limit),
             unique=read[0].reading.found.unique if len(read) == 1 else (),
             close=session.close,
         )

@@ -12,7 +12,7 @@ from dativo.config.resolved import ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
 from dativo.errors import SourceError
 from dativo.sources.database.cursor import advanced, entry, entry_key
-from dativo.sources.database.frame import Part, lazy, shared_schema
+from dativo.sources.database.frame import Part, lazy, shared_schema, whole
 from dativo.sources.database.window import bounds
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
@@ -69,13 +69,10 @@ class SqliteSource:
     ) -> Extract:
         dtypes = [d.dtypes for d in found]
         unique = [frozenset(u) for d in found for u in d.unique if d.dtypes.keys() >= set(u)]
+        schema = shared_schema(stream, [d.name for d in found], dtypes)
+        parts = [Part(i, d.dtypes, self._batches(session, d)) for i, d in enumerate(found)]
         return Extract(
-            frame=lazy(
-                [Part(i, d.dtypes, self._batches(session, d)) for i, d in enumerate(found)],
-                shared_schema(stream, [d.name for d in found], dtypes),
-                meter,
-                limit,
-            ),
+            frame=lazy(parts, schema, meter, limit),
             encoding="typed",
             columns=tuple(
                 SourceColumn(n, sum(n in d for d in dtypes)) for n in dict.fromkeys(n for d in dtypes for n in d)
@@ -84,6 +81,7 @@ class SqliteSource:
             rules=TextRules(),
             cursor=partial(_reached, session, found, since),
             unique=tuple(unique) if len(found) == 1 else (),
+            pieces=partial(whole, parts, schema, meter, limit),
             close=session.close,
         )
 
