@@ -15,7 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 # What a clone has that commands of the pages use.
-SHIPPED = ("dev", "justfile", "jobs", "assets", "connectors", "registry", "data/demo", "data/acme", "secrets/example")
+SHIPPED = ("dev", "justfile", "jobs", "assets", "connectors", "registry", "data/demo", "data/acme",
+           "data/generate_shop.py", "secrets/example")  # fmt: skip
 
 # Commands that a test cannot or must not run, by their beginning, each with its reason.
 EXEMPT = {

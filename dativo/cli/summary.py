@@ -96,16 +96,19 @@ def _jobs(streams: list[tuple[Receipt, StreamReceipt]], without: Sequence[tuple[
     dropped = any(s.deduplicated for _, s in streams)
     changes = _changes([s for _, s in streams])
     numbers = ["extracted", "loaded", "rejected", *(["deduplicated"] if dropped else []), *changes]
-    numbers += ["files", "bytes", "seconds", "rows/s"] if wide else ["seconds"]
+    # What is left out makes room for the jobs' names.
+    last = ["files", "bytes", "seconds", "rows/s"] if wide else [] if changes else ["seconds"]
+    numbers += last
     made = table("job", "", *numbers, *(["table", "snapshot"] if wide else []), right=numbers)
     for receipt, stream in streams:
         name = receipt.job if len(receipt.streams) == 1 else f"{receipt.job} · {stream.stream}"
         counts = [stream.extracted, stream.loaded, stream.rejected, *([stream.deduplicated] if dropped else [])]
         counts += [getattr(stream, name) for name in changes]
         row = [name, _STATUS[stream.status], *(f"{c:,}" for c in counts)]
-        more = [f"{stream.files:,}", size(stream.bytes), f"{receipt.seconds:.2f}", _rate(receipt, stream)]
-        last = [*more, stream.table, str(stream.snapshot_id or "")]
-        made.add_row(*row, *(last if wide else [f"{receipt.seconds:.2f}"]))
+        seconds = f"{receipt.seconds:.2f}"
+        every = [f"{stream.files:,}", size(stream.bytes), seconds, _rate(receipt, stream)]
+        place = [stream.table, str(stream.snapshot_id or "")] if wide else []
+        made.add_row(*row, *(every if wide else [seconds][: len(last)]), *place)
     for name, reason in without:
         made.add_row(name, "✗", reason)
     return made

@@ -28,6 +28,8 @@ class Reading(Silence):
     def __init__(self, job: ResolvedJob, window: bool) -> None:
         self._what = "table" if any(s.relations for s in job.streams) else "file"
         self._window = window
+        days = (job.incremental.lookback_days or 0) if job.incremental is not None else 0
+        self._less = f" less {plural(days, 'day')}" if days else ""
 
     def event(self, event_type: str, **fields: Any) -> None:
         if event_type != "extraction_started":
@@ -36,20 +38,19 @@ class Reading(Silence):
             say(f"  reads nothing: {plural(fields['files_skipped'], self._what)} unchanged")
             return
         unchanged = f", {fields['files_skipped']:,} unchanged" if fields["files_skipped"] else ""
-        cursor = "" if self._window else f", {_begin(fields['cursor'])}"
+        cursor = "" if self._window else f", {self._begin(fields['cursor'])}"
         say(f"  reads {plural(fields['files'], self._what)}{unchanged}{cursor}")
 
-
-def _begin(entries: dict[str, dict[str, Any]]) -> str:
-    """Where a reading goes on; of several cursors the one that came last, where they are times."""
-    found = [e.get("watermark") or e.get("last_value") or e.get("last_modified") for e in entries.values()]
-    texts = [str(s) for s in found if s is not None]
-    if not texts:
-        return "from the beginning"
-    times = [t for t in texts if _TIME.match(t)]
-    if len(times) == len(texts):
-        return f"since {max(times)[:19].replace('T', ' ')}"
-    return f"since {cell(texts[0], 40)}" if len(texts) == 1 else f"from where {plural(len(texts), 'cursor')} stand"
+    def _begin(self, entries: dict[str, dict[str, Any]]) -> str:
+        """Where a reading goes on; of several cursors the one that came last, where they are times."""
+        found = [e.get("watermark") or e.get("last_value") or e.get("last_modified") for e in entries.values()]
+        texts = [str(s) for s in found if s is not None]
+        if not texts:
+            return "from the beginning"
+        times = [t for t in texts if _TIME.match(t)]
+        if len(times) == len(texts):
+            return f"since {max(times)[:19].replace('T', ' ')}{self._less}"
+        return f"since {cell(texts[0], 40)}" if len(texts) == 1 else f"from where {plural(len(texts), 'cursor')} stand"
 
 
 class Retrying(Silence):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -20,7 +21,9 @@ from dativo.pipeline.refuse import unbuilt
 from dativo.sources.options import CsvOptions, JsonlOptions, ParquetOptions
 from tests.pages import EXEMPT, ROOT, SHIPPED, Block, Page, Reader, pages
 from tests.services.fixtures import Lakehouse
+from tests.services.mariadb import MariaDb
 from tests.services.minio import Minio
+from tests.services.postgres import Postgres
 
 PAGES = {p.name: p for p in pages()}
 GENERATED = (
@@ -64,6 +67,26 @@ def test_commands_and_snippets_of_the_object_stores_page_work(tmp_path: Path, mi
         "MINIO_ACCESS_KEY": minio_server.access_key, "MINIO_SECRET_KEY": minio_server.secret_key,
     }  # fmt: skip
     Reader(tmp_path, variables).follow(PAGES[OBJECT_STORES])
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_the_jobs_of_the_shop_load_what_its_script_makes(
+    tmp_path: Path, postgres_server: Postgres, mariadb_server: MariaDb
+) -> None:
+    name = f"shop_{token_hex(6)}"
+    postgres_server.make_database(name)
+    mariadb_server.make_database(name)
+    named = {"PGDATABASE": name, "MYSQL_DATABASE": name}
+    reader = Reader(tmp_path, {**postgres_server.environment, **mariadb_server.environment, **named})
+    reader.follow(Page(ROOT / "jobs/shop/README.md"))
+    shown = reader.type(
+        "dativo sync jobs/shop 2>/dev/null; dativo export mysql_customers_to_iceberg --format csv", "again"
+    )
+    # Nothing is new; three customers have a version more.
+    assert re.findall(r"✓\s+(\d+)\s+(\d+)\s+(\d+)", shown) == [("3", "0", "0"), ("15", "0", "0")]
+    assert shown.count(",false\n") == 3 and shown.count(",true\n") == 1000
+    assert "are there already" in reader.type("python data/generate_shop.py", "once more")
 
 
 def test_every_exempted_command_stands_on_a_page() -> None:
