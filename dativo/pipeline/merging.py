@@ -43,6 +43,9 @@ _AT = "__dativo_at"
 
 def merge(plan: StreamPlan, target: Target, how: Comparing) -> Compared:
     """The plan with the rows marked that are not written, and what the commit does to the table's."""
+    if not plan.extract.ordered:
+        # By an order that is not the source's a newer version would be taken for a late one.
+        how = replace(how, cursor=None)
     merging = Merging(plan, target, how, Unique(tuple(f for f in plan.stream.asset.fields if f.unique)))
     merging.read()
     flagged = with_repeats(plan, merging.repeats())

@@ -87,6 +87,8 @@ class Extract:
     are for the person who runs the job; a source may add to them while the frame is read.
 
     `unique` are sets of columns, each of which the source itself keeps unique (and not null) in what the frame has.
+    `ordered` tells that the contract's values of the cursor column are ordered as the source orders its own: a text is by
+    its bytes, which is not how a database compares it under most collations.
 
     A source that is expensive to read gives `pieces` too, which together have the frame's rows in the frame's order: called
     with what an earlier reading kept, it gives, as it goes along, the pieces to be read and, in their places, the staged
@@ -103,6 +105,7 @@ class Extract:
     unchanged: bool = False
     notes: list[str] = field(default_factory=list)
     unique: tuple[frozenset[str], ...] = ()
+    ordered: bool = True
     pieces: Callable[[Sequence[Staged]], Iterable[Piece | Staged]] | None = None
     close: Callable[[], None] = lambda: None
 

@@ -59,3 +59,19 @@ def test_a_table_follows_a_database(project: Project, deletes: str) -> None:
             found = found.filter(found["_deleted_at"].is_null())
         assert found.select("id", "updated_at", "text").rows() == wanted
         assert project.rows()["id"].is_unique().all()
+
+
+@pytest.mark.parametrize(("declared", "first", "second"), [("INTEGER", 9, 10), ("TEXT COLLATE NOCASE", "a", "B")])
+def test_a_version_is_not_late_by_an_order_that_is_not_the_databases(
+    project: Project, declared: str, first: object, second: object
+) -> None:
+    """The table compares texts by their bytes, by which 10 and B would come first."""
+    setup(project, "none")
+    project.asset([{**f, "type": "string"} if f["name"] == "updated_at" else f for f in FIELDS])
+    for value in (first, second):
+        with closing(sqlite3.connect(project.root / "data/shop.db", isolation_level=None)) as database:
+            database.execute("DROP TABLE orders")
+            database.execute(f"CREATE TABLE orders (id INTEGER PRIMARY KEY, updated_at {declared}, text TEXT)")
+            database.execute("INSERT INTO orders VALUES (1, ?, ?)", (value, str(value)))
+        ran(project.sync())
+    assert project.rows()["text"].to_list() == [str(second)]

@@ -10,6 +10,8 @@ from dativo.errors import SourceError, listed, nearest
 from dativo.sources.column_names import usable
 from dativo.sources.database.names import shown
 
+_TEXT = ("string", "uuid", "json")
+
 
 def chosen(job: ResolvedJob, stream: StreamConfig, relation: Relation, available: Sequence[str]) -> tuple[str, ...]:
     """The columns to be read, in the order in which the relation has them.
@@ -40,6 +42,13 @@ def check_cursor(job: ResolvedJob, relation: Relation, available: Sequence[str])
     if column is not None and column not in available:
         own = f"{relation.field}.cursor_field"
         raise missing(job, relation, column, available, own if own in job.marks else "source.incremental.cursor_field")
+
+
+def as_text(stream: StreamConfig, column: str | None, available: Sequence[str]) -> bool:
+    """Whether a relation's column becomes text by the contract, which is ordered by its bytes and not as it is there."""
+    fed = {source: name for name, source in match_columns(stream.asset, available).items()}
+    field = stream.asset.field(fed.get(column) or "") if column is not None else None
+    return field is not None and field.kind in _TEXT
 
 
 def missing(job: ResolvedJob, relation: Relation, name: str, available: Sequence[str], field: str) -> SourceError:

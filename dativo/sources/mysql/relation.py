@@ -11,7 +11,7 @@ import polars as pl
 from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
 from dativo.contract.columns import match_columns
 from dativo.errors import SourceError
-from dativo.sources.database.columns import check_cursor, chosen
+from dativo.sources.database.columns import as_text, check_cursor, chosen
 from dativo.sources.database.faults import absent, marked
 from dativo.sources.database.names import shown
 from dativo.sources.database.window import Bounds
@@ -38,7 +38,10 @@ class Index:
 
 @dataclass(slots=True, frozen=True)
 class Described:
-    """What is read of a relation: `wire` has all of its columns, `columns` those that are read, `select` the rows."""
+    """What is read of a relation: `wire` has all of its columns, `columns` those that are read, `select` the rows.
+
+    `ordered` tells whether the contract's column orders rows as the cursor does.
+    """
 
     relation: Relation
     wire: dict[str, WireColumn]
@@ -47,6 +50,7 @@ class Described:
     bounds: Bounds | None
     indexes: tuple[Index, ...] = ()
     engine: str | None = None
+    ordered: bool = True
 
     @property
     def name(self) -> str:
@@ -87,7 +91,7 @@ def describe(
     matched = match_columns(stream.asset, list(wire))
     wanted = {matched[f.name]: f.kind for f in stream.asset.fields}
     columns = tuple(column_of(wire[n], wanted.get(n)) for n in chosen(job, stream, relation, list(wire)))
-    conditions = [Condition(relation.where)] if relation.where else []
+    conditions = [Condition(f"{relation.where}\n")] if relation.where else []
     if conditions:
         with marked(job, f"{relation.field}.where"):
             session.columns(
@@ -96,7 +100,17 @@ def describe(
     if bounds is not None:
         conditions += _window(job, relation, bounds, wire[bounds.column])
     indexes, engine = _catalog(session, relation) if relation.table is not None else ((), None)
-    return Described(relation, wire, columns, Select(source, tuple(conditions)), bounds, indexes, engine)
+    ordered = (
+        bounds is None or not as_text(stream, bounds.column, list(wire)) or _by_bytes(session, source, bounds.column)
+    )
+    return Described(relation, wire, columns, Select(source, tuple(conditions)), bounds, indexes, engine, ordered)
+
+
+def _by_bytes(session: Session, source: str, column: str) -> bool:
+    """Whether the server orders a column's values as their texts are ordered by their bytes; numbers and times are not."""
+    of = f"SELECT COLLATION(MAX({quoted(column)})) FROM {source} WHERE false"  # noqa: S608 - names are quoted
+    found = session.asked(of, (), f"asking how '{column}' is ordered")
+    return str(found[0][0]).endswith("_bin")
 
 
 def _columns(job: ResolvedJob, relation: Relation, source: str, session: Session) -> list[WireColumn]:

@@ -82,6 +82,7 @@ class MysqlSource:
             cursor=partial(self._cursor, session, found, since),
             notes=self._notes(found),
             unique=_unique(found),
+            ordered=all(d.ordered for d in found),
             pieces=partial(self._pieces, session, found, schema, meter)
             if limit is None
             else partial(whole, parts, schema, meter, limit),

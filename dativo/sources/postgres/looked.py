@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from dativo.config.resolved import Relation, StreamConfig
 from dativo.errors import SourceError
-from dativo.sources.database.columns import check_cursor, chosen
+from dativo.sources.database.columns import as_text, check_cursor, chosen
 from dativo.sources.database.cursor import advanced
-from dativo.sources.database.names import shown
+from dativo.sources.database.names import identifier, shown
 from dativo.sources.database.query import one_condition
 from dativo.sources.database.window import Bounds, bounds
 from dativo.sources.postgres import sql
@@ -23,17 +23,24 @@ from dativo.state.cursor import Cursor
 
 # A window that holds no more than this part of a table is looked for by whatever way the server finds best.
 _FEW = 0.1
+_TEXTS = ("text", "varchar", "bpchar", "name")
+# Collations that compare bytes, as pg_collation_for names them.
+_BY_BYTES = ('"C"', '"POSIX"', '"ucs_basic"', '"C.utf8"', '"C.UTF-8"')
 
 
 @dataclass(slots=True, frozen=True)
 class Looked:
-    """What is read of a relation, and by which window of its cursor column."""
+    """What is read of a relation, and by which window of its cursor column.
+
+    `ordered` tells whether the contract's column orders its rows as that column does.
+    """
 
     session: Session
     reading: Reading
     window: Bounds | None
     cursor: Column | None
     filter: str
+    ordered: bool = True
 
     def everything(self, columns: Sequence[str], meter: Meter) -> Reading:
         """The reading of some columns of all rows, whatever the window."""
@@ -80,7 +87,29 @@ def look(
     _check_values(session, relation, window, column)
     filter_ = one_condition(job, relation, "postgres")
     reading = Reading(session, found, rules, meter, tuple(c for c in (filter_, sql.window(window, column)) if c))
-    return Looked(session, replace(reading, scattered=_is_scattered(reading)), window, column, filter_)
+    ordered = column is None or not as_text(stream, column.name, available) or _by_bytes(session, reading, column)
+    return Looked(session, replace(reading, scattered=_is_scattered(reading)), window, column, filter_, ordered)
+
+
+def _by_bytes(session: Session, reading: Reading, column: Column) -> bool:
+    """Whether the server orders a column's values as their texts are ordered by their bytes."""
+    if not column.type.builtin or column.type.category != "base" or column.type.name not in (*_TEXTS, "uuid"):
+        return False
+    if column.type.name == "uuid":
+        return True
+    doing = f"asking how '{column.name}' of {reading.found.name} is ordered"
+    name = identifier(column.name)
+    nothing = sql.select(name, reading.found.sql, ("false",))
+    asked = f"SELECT pg_collation_for(q.{name}) FROM (VALUES (1)) AS one LEFT JOIN ({nothing}) AS q ON true"  # noqa: S608
+    collation = session.query(asked, doing)[0][0]
+    if collation != '"default"':
+        return collation in _BY_BYTES
+    settings = (
+        "SELECT d.datcollate::text, coalesce(to_jsonb(d)->>'datlocprovider', 'c') FROM pg_database d "
+        "WHERE d.datname = current_database()"
+    )
+    locale, provider = session.query(settings, doing)[0]
+    return provider == "b" or (provider == "c" and f'"{locale}"' in _BY_BYTES)
 
 
 def _check_values(session: Session, relation: Relation, window: Bounds | None, column: Column | None) -> None:

@@ -97,6 +97,7 @@ class PostgresSource:
             unchanged=bool(read) and all(one.empty() for one in read),
             pieces=partial(_pieces, read, schema) if limit is None else partial(whole, parts, schema, meter, limit),
             unique=read[0].reading.found.unique if len(read) == 1 else (),
+            ordered=all(one.ordered for one in read),
             close=session.close,
         )
 

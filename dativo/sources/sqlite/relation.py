@@ -15,7 +15,7 @@ import polars as pl
 
 from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
 from dativo.contract.columns import match_columns
-from dativo.sources.database.columns import check_cursor, chosen
+from dativo.sources.database.columns import as_text, check_cursor, chosen
 from dativo.sources.database.faults import absent, marked
 from dativo.sources.database.names import identifier, shown
 from dativo.sources.database.query import one_select
@@ -30,7 +30,10 @@ _ROW_NAMES = ("rowid", "_rowid_", "oid")
 
 @dataclass(slots=True, frozen=True)
 class Described:
-    """What is read of a relation. `declared` are all of its columns with their types; `order` is the order of the rows."""
+    """What is read of a relation. `declared` are all of its columns with their types; `order` is the order of the rows.
+
+    `ordered` tells whether the contract's column orders rows as the cursor does.
+    """
 
     relation: Relation
     source: str
@@ -41,6 +44,7 @@ class Described:
     bounds: Bounds | None
     order: str = ""
     unique: tuple[tuple[str, ...], ...] = ()
+    ordered: bool = True
 
     @property
     def name(self) -> str:
@@ -75,14 +79,33 @@ def describe(
     columns = tuple(column_of(n, declared[n], wanted.get(n)) for n in chosen(job, stream, relation, list(declared)))
     conditions, values = _window(bounds, declared)
     if relation.where:
-        conditions.insert(0, relation.where)
+        conditions.insert(0, f"{relation.where}\n")
     order, unique = _order(session, schema, table, list(declared)) if relation.sql is None else ("", ())
     source = f"{identifier(schema)}.{identifier(table)}"
-    found = Described(relation, source, declared, columns, tuple(conditions), tuple(values), bounds, order, unique)
+    ordered = (
+        bounds is None
+        or not as_text(stream, bounds.column, list(declared))
+        or _by_bytes(session, source, bounds, declared[bounds.column])
+    )
+    found = Described(
+        relation, source, declared, columns, tuple(conditions), tuple(values), bounds, order, unique, ordered
+    )
     if relation.where:
         with marked(job, f"{relation.field}.where"):
             session.execute(f"EXPLAIN {found.sql('1')}", found.values, f"looking at the filter of {found.name}")
     return found
+
+
+def _by_bytes(session: Session, source: str, bounds: Bounds, declared: str) -> bool:
+    """Whether the cursor's values are texts that are ordered by their bytes."""
+    if session.execute("SELECT 1 FROM sqlite_schema WHERE sql LIKE '%collate%'").fetchone() is not None:
+        return False
+    if any(word in declared.upper() for word in ("CHAR", "CLOB", "TEXT")):
+        return True
+    # Numbers come before texts.
+    column = identifier(bounds.column)
+    least = session.execute(f"SELECT typeof(min({column})) FROM {source}").fetchone()[0]  # noqa: S608 - names are quoted
+    return least in ("text", "null")
 
 
 def _columns(session: Session, schema: str, table: str, what: str) -> dict[str, str]:

@@ -81,6 +81,7 @@ class SqliteSource:
             rules=TextRules(),
             cursor=partial(_reached, session, found, since),
             unique=tuple(unique) if len(found) == 1 else (),
+            ordered=all(d.ordered for d in found),
             pieces=partial(whole, parts, schema, meter, limit),
             close=session.close,
         )
