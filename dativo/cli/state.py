@@ -76,6 +76,8 @@ def _tell_reset(what: Reset) -> None:
         else:
             known = "nothing is remembered there" if stream.exists else "does not exist"
         say(f"  table       {stream.table}: {known}")
+        if stream.kept:
+            say("  kept rows   what a run that did not end had read of it")
     if what.path is not None:
         say(f"  state file  {what.path}")
     if what.older is not None:

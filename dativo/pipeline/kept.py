@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -84,8 +85,7 @@ def open_folder(job: ResolvedJob, stream: StreamConfig, token: str, fingerprint:
 
     `fingerprint` tells one reading from another. TargetError when the folder cannot be made.
     """
-    everything = Path(job.root) / ".local" / "resume"
-    root = everything / job.tenant_id / job.name / stream.name
+    everything, root = _everything(job), _root(job, stream)
     folder = Folder(root / f"{token}~{identity(os.getpid())}", fingerprint)
     with writing(folder.path):
         _sweep(everything)
@@ -100,6 +100,27 @@ def open_folder(job: ResolvedJob, stream: StreamConfig, token: str, fingerprint:
         folder.path.mkdir(mode=0o700)
         folder.note(_Head(VERSION, fingerprint))
     return folder
+
+
+def left_over(job: ResolvedJob, stream: StreamConfig) -> list[Path]:
+    """The folders that dead runs of a stream have left."""
+    folders = (f for f in sorted(_root(job, stream).glob("*~*")) if f.is_dir())
+    return [f for f in folders if (owner := f.name.rpartition("~")[2]) == _FREE or not _lives(owner)]
+
+
+def discard(job: ResolvedJob, stream: StreamConfig) -> None:
+    """Removes what dead runs of a stream have left; TargetError when it cannot be removed."""
+    for folder in left_over(job, stream):
+        with writing(folder):
+            shutil.rmtree(folder)
+
+
+def _everything(job: ResolvedJob) -> Path:
+    return Path(job.root) / ".local" / "resume"
+
+
+def _root(job: ResolvedJob, stream: StreamConfig) -> Path:
+    return _everything(job) / job.tenant_id / job.name / quote(stream.name, safe="")
 
 
 def _take_over(root: Path, folder: Path) -> bool:

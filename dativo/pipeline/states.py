@@ -10,9 +10,11 @@ import msgspec
 from dativo import connectors
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import StateError
+from dativo.pipeline.kept import discard, left_over
 from dativo.pipeline.purposes import one_stream
 from dativo.pipeline.refuse import refuse_missing
 from dativo.pipeline.run import run_token
+from dativo.pipeline.staging import key_index
 from dativo.receipt import Receipt, StreamReceipt
 from dativo.state.receipts import keep_receipt
 from dativo.state.store import RESERVED, read_state, reference_path, state_path, write_state
@@ -103,7 +105,8 @@ def rebuild_state(job: ResolvedJob) -> JobState:
 class StreamReset(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be forgotten of a stream: the cursor that its table remembers, as the run `run` left it.
 
-    `exists` tells whether the table is there, `damaged` why its memory cannot be read.
+    `exists` tells whether the table is there, `damaged` why its memory cannot be read, `kept` whether rows lie on the disk
+    that a run read and did not load, because it did not end.
     """
 
     stream: str
@@ -112,6 +115,7 @@ class StreamReset(msgspec.Struct, frozen=True, kw_only=True):
     run: str | None
     cursor: dict[str, Any]
     damaged: str = ""
+    kept: bool = False
 
 
 class Reset(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +134,7 @@ class Reset(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def empty(self) -> bool:
         """Whether nothing is remembered at all."""
-        known = any(s.run is not None or s.damaged for s in self.streams)
+        known = any(s.run is not None or s.damaged or s.kept for s in self.streams)
         return not known and self.path is None and not (self.older and any(s.exists for s in self.streams))
 
 
@@ -172,11 +176,14 @@ def _remembered(job: ResolvedJob, stream: StreamConfig) -> StreamReset:
         run=next(iter(reader.tokens()), None),
         cursor=saved.cursor.entries if saved is not None else {},
         damaged=damaged,
+        kept=bool(left_over(job, stream)),
     )
 
 
 def reset_state(job: ResolvedJob, what: Reset) -> JobState:
     """Forgets what `plan_reset` told, in the tables first, then in the state file; gives the state afterwards.
+
+    What is kept on the disk to read or compare less goes, too: the next run begins from nothing.
 
     Raises CommitConflict when a run committed after that was told: nothing of that stream is forgotten then.
     """
@@ -193,6 +200,8 @@ def reset_state(job: ResolvedJob, what: Reset) -> JobState:
             contract=streams[each.stream].asset.label,
             contract_hash=streams[each.stream].asset.hash,
         )
+        discard(job, streams[each.stream])
+        key_index(job, streams[each.stream], "").forget()
         if each.exists:
             connectors.forget(job, streams[each.stream], token, each.run, receipt)
             done.append(receipt)

@@ -11,6 +11,8 @@ import pytest
 
 from dativo import DativoError, list_runs, plan_reset, rebuild_state, reset_state, show_state
 from dativo.observe.listener import Silence
+from dativo.pipeline.kept import Kept, open_folder
+from dativo.pipeline.staging import key_index
 from tests.project import Project
 
 FIELDS = [{"name": "id", "type": "integer", "primary_key": True}, {"name": "name"}]
@@ -141,6 +143,29 @@ def test_nothing_is_remembered_of_a_job_that_never_ran(project: Project) -> None
     project.job()
     assert plan_reset(project.load()).empty
     assert not (project.root / ".local").exists()
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_what_a_dead_run_kept_and_what_is_known_of_keys_goes_too(project: Project, loaded: bool) -> None:
+    project.asset(FIELDS)
+    project.write("data/people.csv", "id,name\n1,a\n")
+    project.job()
+    if loaded:
+        project.sync()
+    job = project.load()
+    stream = job.streams[0]
+    living = open_folder(job, stream, "of-a-living-run", "reading", fresh=True)
+    dead = open_folder(job, stream, "of-a-dead-run", "reading", fresh=True)
+    dead.kept["piece"] = Kept("piece", "piece-000001.arrow", 0, 0, {})
+    dead.leave()
+    index = key_index(job, stream, "keys").folder
+    index.mkdir(parents=True)
+    told = plan_reset(job)
+    assert told.streams[0].kept and not told.empty
+    assert dead.path.parent.exists() and index.exists(), "nothing was changed yet"
+    reset(project)
+    assert list(dead.path.parent.iterdir()) == [living.path]
+    assert not index.exists() and not plan_reset(job).streams[0].kept
 
 
 def test_a_memory_that_cannot_be_read_is_reset_and_a_newer_versions_is_not(incremental: Project) -> None:
