@@ -6,15 +6,17 @@ After each a plain run gives exactly the database's rows, and before it nothing 
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.faults.database import WIDE, Orders, inherited
+from tests.faults.database import LONGEST, WIDE, Ended, Orders, inherited
 from tests.faults.strait import strait
 from tests.samples.databases import new_database
 from tests.services.mariadb import MariaDb, mariadb
@@ -90,6 +92,42 @@ def test_a_run_that_is_asked_to_end_ends_its_queries_too(orders: Orders, number:
     assert orders.found().total() == 0
     wait_until(lambda: not busy(orders))
     orders.right()
+
+
+def test_a_server_that_falls_silent_while_it_is_read_keeps_nobody_waiting_who_asks_for_the_end(orders: Orders) -> None:
+    orders.fill(0, ROWS, WIDE)
+    assert orders.way is not None
+    silent, over = threading.Event(), threading.Event()
+    # Nothing passes while the work of a moment goes on: connections stay open, new ones are taken and get no answer.
+    orders.way.at(lambda: (silent.set(), over.wait(LONGEST)), after=MIDDLE)
+    process = begun(orders)
+    try:
+        assert silent.wait(LONGEST)
+        asked = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LONGEST)
+        waited = time.monotonic() - asked
+    finally:
+        process.kill()
+        over.set()
+    assert process.returncode == 2 and waited < 30, (waited, out, err)
+    assert "Traceback" not in out + err
+    assert orders.found().total() == 0
+    orders.right()
+
+
+def test_a_server_that_is_silent_from_the_first_is_told_with_its_place(orders: Orders) -> None:
+    orders.fill(0, 10)
+    module = {"postgres": "postgres.link", "mysql": "mysql.session"}[orders.database.dialect]
+    program = (
+        f"import dativo.sources.{module} as found; found.CONNECT_SECONDS = 2; from dativo.cli.app import main; main()"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = "PGPORT" if orders.database.dialect == "postgres" else "MYSQL_PORT"
+        orders.environment[port] = str(silent.getsockname()[1])
+        process = begun(orders, ("-c", program))
+        out, err = process.communicate(timeout=LONGEST)
+    Ended(process.returncode, out, err).refused("127.0.0.1")
 
 
 def begun(orders: Orders, program: Sequence[str] = ("-m", "dativo")) -> subprocess.Popen[str]:

@@ -10,19 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import polars as pl
 
 from dativo.sources.database.frame import Part, frames
+from dativo.sources.mysql.chunks import Chunks, chunk_rows
 from dativo.sources.mysql.failure import address
-from dativo.sources.mysql.relation import Described, read_rows
+from dativo.sources.mysql.relation import Described, border, read_rows
 from dativo.sources.mysql.session import Session
-from dativo.sources.mysql.sql import Condition, beyond, quoted, up_to
+from dativo.sources.mysql.sql import Condition, Select, beyond, quoted, up_to
 from dativo.sources.mysql.values import is_bytes, order_of, parameter
-from dativo.sources.protocol import Meter, Piece, Staged
+from dativo.sources.protocol import FAULT, Meter, Piece, Staged
 
 PIECE_ROWS = 500_000
 _Key = tuple[str, ...]
@@ -38,7 +40,10 @@ class _Reached:
 
 @dataclass(slots=True)
 class Pieces:
-    """The pieces of one relation; `label` tells it from the stream's other relations."""
+    """The pieces of one relation; `label` tells it from the stream's other relations.
+
+    With `readers`, whose snapshots are of the session's moment, what was not kept is read by all of them at once.
+    """
 
     session: Session
     described: Described
@@ -47,10 +52,11 @@ class Pieces:
     schema: dict[str, pl.DataType]
     meter: Meter
     batch_size: int | None = None
+    readers: Sequence[Session] = ()
 
     def __call__(self, staged: Sequence[Staged]) -> Iterator[Piece | Staged]:
         """The pieces to be read and, in their places, those that are still right."""
-        if not self._divided():
+        if not divided(self.described):
             yield Piece(self.label, self._frames([], None, _Reached()), dict)
             return
         after: _Key | None = None
@@ -63,7 +69,7 @@ class Pieces:
                 rows = self._frames(self._range(after, upto), None, reached)
                 yield Piece(self._name(after), rows, partial(self._proof, after, reached))
             after = upto
-        yield from self._further(after)
+        yield from self._by_several(after) if self.readers else self._further(after)
 
     def _further(self, after: _Key | None) -> Iterator[Piece]:
         """Pieces from a key to the end of the table."""
@@ -75,10 +81,32 @@ class Pieces:
                 return
             after = tuple(reached.key)
 
-    def _divided(self) -> bool:
-        key, wire = self.described.key, self.described.wire
-        comparable = all(order_of(wire[k]) is not None or is_bytes(wire[k]) for k in key)
-        return bool(key) and comparable
+    def _by_several(self, after: _Key | None) -> Iterator[Piece]:
+        """As `_further`, with pieces that end where a chunk does."""
+        described = self.described
+        asked = [*described.dtypes, FAULT]
+
+        def cut(session: Session, begin: _Key | None, rows: int) -> _Key | None:
+            found = border(session, described, self._range(begin, None), rows)
+            return tuple(found) if found is not None else None
+
+        def read(
+            session: Session, begin: _Key | None, upto: _Key | None, reached: list[str]
+        ) -> Generator[pl.DataFrame, None, None]:
+            return read_rows(
+                session, described, asked, None, self.meter, more=self._range(begin, upto), batch_size=self.batch_size,
+                last_key=reached if upto is None else None,
+            )  # fmt: skip
+
+        with closing(Chunks(self.readers, cut, read, self.meter, after, chunk_rows(described.row_bytes))) as chunks:
+            while not chunks.ended:
+                part = Part(self.file, described.dtypes, lambda _asked, _limit: chunks.take(PIECE_ROWS))
+                rows = partial(frames, [part], self.schema, self.meter)
+                yield Piece(self._name(after), rows, partial(self._proof_of, chunks, after))
+                after = chunks.reached
+
+    def _proof_of(self, chunks: Chunks, after: _Key | None) -> dict[str, Any]:
+        return self._proof(after, _Reached(key=list(chunks.reached or ())))
 
     def _chain(self, staged: Sequence[Staged]) -> list[Staged]:
         """The kept pieces of this reading that follow each other from the begin of the table."""
@@ -143,3 +171,19 @@ class Pieces:
         if after is None:
             return f"{self.label} from its begin"
         return f"{self.label} after {hashlib.sha256(json.dumps(after).encode()).hexdigest()[:16]}"
+
+
+def divided(described: Described) -> bool:
+    """Whether the rows lie in the order of a key whose values can be compared."""
+    key, wire = described.key, described.wire
+    return bool(key) and all(order_of(wire[k]) is not None or is_bytes(wire[k]) for k in key)
+
+
+def worth_several(session: Session, described: Described) -> bool:
+    """Whether reading by several connections saves time: the whole of a table that has more than a chunk or two."""
+    if described.engine != "InnoDB" or not divided(described):
+        return False
+    if described.bounds is not None and described.bounds.lower is not None:
+        return False
+    all_of_it = replace(described, select=Select(described.select.source))
+    return border(session, all_of_it, [], 2 * chunk_rows(described.row_bytes)) is not None

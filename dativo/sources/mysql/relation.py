@@ -155,8 +155,8 @@ def _window(job: ResolvedJob, relation: Relation, bounds: Bounds, wire: WireColu
         yield Condition(f"{column} < {place}", (most,))
 
 
-def _catalog(session: Session, relation: Relation) -> tuple[tuple[Index, ...], str | None]:
-    """The unique indexes of a table, that of its primary key first, and its engine; neither of a view."""
+def _catalog(session: Session, relation: Relation) -> tuple[tuple[Index, ...], str | None, int | None]:
+    """The unique indexes of a table, that of its primary key first, its engine, and the size of a row; none of a view."""
     place = (relation.schema or session.connection.get("database"), relation.table)
     rows = session.rows(
         "SELECT index_name, column_name, nullable, sub_part FROM information_schema.statistics "
@@ -172,9 +172,9 @@ def _catalog(session: Session, relation: Relation) -> tuple[tuple[Index, ...], s
         Index(tuple(str(c) for c, _, _ in parts), name == "PRIMARY", any(null for _, null, _ in parts))
         for name, parts in whole.items()
     )
-    sql = "SELECT engine FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
-    engines = session.rows(sql, place)
-    return indexes, engines[0][0] if engines else None
+    sql = "SELECT engine, avg_row_length FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
+    [[engine, row_bytes]] = session.rows(sql, place) or [(None, None)]
+    return indexes, engine, int(row_bytes) if row_bytes else None
 
 
 def read_rows(
@@ -216,6 +216,18 @@ def read_rows(
                 last_key[:] = _last_key(block, taken, len(key))
             frame = _frame(block, columns, asked, len(taken))
             yield from frame.iter_slices(batch_size) if batch_size is not None else (frame,)
+
+
+def border(session: Session, described: Described, more: Sequence[Condition], rows: int) -> list[str] | None:
+    """The key of the row that is the last of so many in the order of the primary key; None where there are fewer."""
+    key = described.key
+    columns = [column_of(described.wire[k], "string") for k in key]
+    select = replace(described.select, source=f"{described.select.source} FORCE INDEX (PRIMARY)").where(*more)
+    sql, values = select.sql(names(key), f"ORDER BY {names(key)} LIMIT 1 OFFSET {rows - 1}")
+    found = None
+    for block in session.stream(sql, values, f"dividing {described.name}", lambda _: None):
+        found = _last_key(block, columns, len(key))
+    return found
 
 
 def _last_key(block: Block, taken: Sequence[Column], size: int) -> list[str]:

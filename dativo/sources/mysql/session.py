@@ -17,7 +17,7 @@ from dativo.errors import SourceError
 from dativo.sources.mysql.decode import decoded
 from dativo.sources.mysql.failure import code_of, tls_error, translated
 from dativo.sources.mysql.types import Column, column_of
-from dativo.sources.mysql.wire import Block, Statement, WireColumn, hang_up
+from dativo.sources.mysql.wire import Block, Statement, WireColumn, await_rows, hang_up
 
 CONNECT_SECONDS = 10.0
 # Longer than a server needs until it sends the first row of a sorted table.
@@ -38,7 +38,8 @@ def connect(connection: Connection, timeout: float | None) -> pymysql.Connection
         database=connection.get("database"),
         charset="utf8mb4",
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=SILENT_SECONDS,
+        # Until the server has greeted, which one that hangs never does.
+        read_timeout=CONNECT_SECONDS,
         write_timeout=60,
         autocommit=True,
         program_name="dativo",
@@ -49,6 +50,7 @@ def connect(connection: Connection, timeout: float | None) -> pymysql.Connection
         cursor.execute(f"SET time_zone = '+00:00', net_write_timeout = {SILENT_SECONDS}, wait_timeout = {_WAIT}")
         if timeout is not None:
             _limit(cursor, timeout)
+    await_rows(opened, SILENT_SECONDS)
     return opened
 
 
@@ -93,14 +95,14 @@ class Session:
         with translated(connection, "connecting"):
             self._link = connect(connection, timeout)
             self.server = str(self._link.get_server_info())
+            self._link.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             if snapshot:
                 self.begin()
 
     def begin(self) -> None:
-        """Begins the snapshot: what is committed later is not seen."""
-        with translated(self.connection, "beginning a snapshot"), self._link.cursor() as cursor:
-            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        """Begins a snapshot, where there is one already a new one: what is committed later is not seen."""
+        with translated(self.connection, "beginning a snapshot"):
+            self._link.query("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
     def rows(
         self, sql: str, parameters: Sequence[str | None] = (), what: str = "asking the server"

@@ -71,6 +71,7 @@ class MysqlSource:
         schema = shared_schema(stream, [d.name for d in found], [d.dtypes for d in found])
         parts = [Part(i, d.dtypes, partial(self._batches, session, d, meter)) for i, d in enumerate(found)]
         holders = [set(d.dtypes) for d in found]
+        notes = self._notes(found)
         return Extract(
             frame=lazy(parts, schema, meter, limit),
             encoding="typed",
@@ -97,14 +98,22 @@ class MysqlSource:
     def _pieces(
         self,
         session: Session,
+        stream: StreamConfig,
         found: Sequence[Described],
         schema: dict[str, pl.DataType],
         meter: Meter,
+        notes: list[str],
         staged: Sequence[Staged],
     ) -> Iterator[Piece | Staged]:
-        for i, described in enumerate(found):
-            label = f"{i} {described.name}"
-            yield from Pieces(session, described, label, i, schema, meter, self.options.batch_size)(staged)
+        with self._readers(session, found, meter, notes) as readers:
+            for i, described in enumerate(found):
+                own = readers.sessions if i in readers.files else ()
+                label = f"{i} {described.name}"
+                yield from Pieces(session, described, label, i, schema, meter, self.options.batch_size, own)(staged)
+
+    @contextmanager
+    def _readers(self, session: Session, found: Sequence[Described], meter: Meter, notes: list[str]) -> Iterator[_Readers]:
+        """The connections that read beside the session's, and the positions of the relations that they read."""
 
     def keys(self, stream: StreamConfig, columns: Sequence[str], *, meter: Meter) -> pl.LazyFrame:
         """Columns of all rows that the stream has now, in the snapshot of its last reading."""

@@ -70,6 +70,8 @@ def find(session: Session, relation: Relation) -> Found:
     """The relation; SourceError when it is not there or may not be read. It stays as it is until the session ends."""
     if relation.sql is not None:
         return _query(session, relation)
+    for part, key in ((relation.schema, "schema"), (relation.table, "name")):
+        session.check_name(part or "", _field(session, relation, key))
     name = ".".join(identifier(part) for part in (relation.schema, relation.table) if part)
     doing = f"looking at {shown(relation)}"
     found = session.query(
@@ -127,13 +129,19 @@ def _absent(session: Session, relation: Relation) -> SourceError:
         hint = f"did you mean '{guess}'?"
     else:
         hint = f"the database '{session.database}' has: {listed(names)}" if names else "the database has no tables"
-    field = f"{relation.field}.name" if f"{relation.field}.name" in session.job.marks else relation.field
+    field = _field(session, relation, "name")
     return SourceError(
         f"the database '{session.database}' has no table or view {shown(relation)}",
         hint=hint,
         mark=session.job.mark(field),
         field=field,
     )
+
+
+def _field(session: Session, relation: Relation, key: str) -> str:
+    """The place of a key of a relation, or of the relation where it is written in one."""
+    own = f"{relation.field}.{key}"
+    return own if own in session.job.marks else relation.field
 
 
 def columns_of(session: Session, oids: Sequence[int], doing: str) -> dict[int, tuple[Column, ...]]:

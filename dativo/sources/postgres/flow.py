@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from dativo.errors import Interrupted
+from dativo.sources.postgres.link import Link, cancel
 from dativo.sources.protocol import Meter
-
-if TYPE_CHECKING:
-    from dativo.sources.postgres.session import Link
 
 # Seconds after which a thread that waits looks whether the run is to stop.
 PATIENCE = 0.2
+# Seconds in which a query that was cancelled ends, where the server is not silent.
+ENDING = 10.0
 
 
 class Halted(Exception):
@@ -45,11 +44,11 @@ class Halt:
             with self._lock:
                 self._links.discard(link)
 
-    def now(self) -> None:
+    def now(self) -> float:
+        """Gives the seconds in which the threads will have ended, none where the server is silent."""
         with self._lock:
             self.wanted = True
-            for link in self._links:
-                link.cancel()
+            return ENDING if cancel(self._links) else 0
 
 
 # Reads the columns of the range at a position.
@@ -75,7 +74,9 @@ class Flow:
             for near in range(position, min(position + self._ahead, self._ranges) + 1):
                 if near < self._ranges and (asked, near) not in self._made:
                     self._made[asked, near] = self._pool.submit(self._read, asked, near, self._halt)
-            yield from self._result(self._made.pop((asked, position)))
+            found = self._result(self._made[asked, position])
+            del self._made[asked, position]
+            yield from found
 
     def _result(self, future: Future[list[pl.DataFrame]]) -> list[pl.DataFrame]:
         """What a future gives; Interrupted when the run is to stop while it is awaited."""
@@ -86,9 +87,10 @@ class Flow:
                 check_stop(self._meter)
 
     def close(self) -> None:
-        """Ends what is being read, and waits until it has ended."""
-        self._halt.now()
-        self._pool.shutdown(cancel_futures=True)
+        """Ends what is being read, and waits until it has ended, or the server does not let it end."""
+        longest = self._halt.now()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        wait(self._made.values(), longest)
         self._made.clear()
 
 

@@ -175,5 +175,4 @@ def ahead(produce: Callable[[Halt], Iterator[pl.DataFrame]], meter: Meter) -> Ge
                 raise item
             yield item
     finally:
-        halt.now()
-        thread.join()
+        thread.join(halt.now())

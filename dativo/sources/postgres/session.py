@@ -6,7 +6,6 @@ alone, so that it all works behind a pooler of transactions, too.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -17,17 +16,17 @@ from pyarrow.lib import ArrowException
 
 from dativo.config.connection import Connection
 from dativo.config.resolved import ResolvedJob
-from dativo.errors import SourceError, UnsupportedError
+from dativo.errors import SourceError
 from dativo.sources.database.names import literal
 from dativo.sources.database_options import DatabaseOptions
 from dativo.sources.postgres.failures import NoRoom, failed, unreached
+from dativo.sources.postgres.link import Link, cancel, conninfo, driver
 
 if TYPE_CHECKING:
-    from pyarrow.lib import RecordBatch, Schema
+    from pyarrow.lib import Schema
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 10
 # Bytes of Arrow data in a batch.
 BATCH_BYTES = 4 << 20
 # Seconds after which another connection is tried where the server took none.
@@ -47,57 +46,6 @@ _ALONE = "SET LOCAL max_parallel_workers_per_gather = 0"
 _LONG = "SET LOCAL transaction_timeout = 0"
 # Where that setting is known first.
 _LONG_SINCE = 17_00_00
-_PARAMETERS = ("host", "port", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword")
-
-
-class Link:
-    """One connection with an open transaction."""
-
-    def __init__(self, conninfo: str) -> None:
-        dbapi = driver()
-        self._connection = dbapi.connect(conninfo, autocommit=True)
-        self._cursor: Any = None
-
-    def run(self, statement: str) -> None:
-        """Runs a statement that gives no rows."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(statement)
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with self._connection.cursor() as cursor:
-            # A plan is no query that COPY could take.
-            cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})
-            cursor.execute(query)
-            found: list[tuple[Any, ...]] = cursor.fetchall()
-            return found
-
-    def schema(self, query: str) -> Schema:
-        """The columns that a query gives; it is not run."""
-        with self._connection.cursor() as cursor:
-            found: Schema = cursor.adbc_execute_schema(query)
-            return found
-
-    def batches(self, query: str, batch_bytes: int) -> Iterator[RecordBatch]:
-        with self._connection.cursor() as cursor:
-            self._cursor = cursor
-            try:
-                cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes)})
-                cursor.execute(query)
-                yield from cursor.fetch_record_batch()
-            finally:
-                self._cursor = None
-
-    def cancel(self) -> None:
-        """Ends what runs in another thread."""
-        cursor = self._cursor
-        if cursor is not None:
-            with contextlib.suppress(Exception):
-                cursor.adbc_cancel()
-
-    def close(self) -> None:
-        # What cannot be closed any more is closed.
-        with contextlib.suppress(Exception):
-            self._connection.close()
 
 
 class Session:
@@ -128,10 +76,12 @@ class Session:
         facts = self.query(
             "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(), current_setting('block_size')::int, "
             "txid_snapshot_xmin(txid_current_snapshot()), current_user::text, current_database()::text, "
-            "(SELECT oid::int8 FROM pg_database WHERE datname = current_database())",
+            "(SELECT oid::int8 FROM pg_database WHERE datname = current_database()), "
+            "current_setting('max_identifier_length')::int",
             "asking for the server's version",
         )[0]
-        self.version, self.standby, self.block_size, self.xmin, self.user, self.database, own = facts
+        self.version, self.standby, self.block_size, self.xmin, self.user, self.database, own, self.longest_name = facts
+        self.check_name(self.connection.get("database") or "", "source.connection.database")
         self.system = f"{self._identifier()}/{own}"
         try:
             self._snapshot = self._coordinator.rows("SELECT pg_export_snapshot()")[0][0]
@@ -158,6 +108,17 @@ class Session:
             "SELECT system_identifier, timeline_id FROM pg_control_system(), pg_control_checkpoint()", doing
         )[0]
         return f"{system}/{timeline}"
+
+    def check_name(self, name: str, field: str) -> None:
+        """Raises SourceError for a name that the server would cut without a word: another thing may be called so."""
+        size = len(name.encode())
+        if size > self.longest_name:
+            raise SourceError(
+                f"the name '{name}' has {size} bytes; no name in Postgres has more than {self.longest_name}",
+                hint=f"give it as the database has it, which may be '{_cut(name, self.longest_name)}'",
+                mark=self.job.mark(field),
+                field=field,
+            )
 
     @property
     def shared(self) -> bool:
@@ -267,29 +228,11 @@ class Session:
         self.closed = True
         with self._changed:
             links, self._links, self._idle = self._links, [], []
+        cancel(links)
         for link in links:
-            link.cancel()
             link.close()
 
 
-def driver() -> Any:
-    """The module of the driver; UnsupportedError where it is not installed."""
-    try:
-        import adbc_driver_postgresql.dbapi as found  # type: ignore[import-untyped]
-    except ModuleNotFoundError as error:
-        raise UnsupportedError(
-            f"the connector 'postgres' needs the package '{error.name}'", hint="pip install 'dativo[postgres]'"
-        ) from None
-    return found
-
-
-def conninfo(connection: Connection) -> str:
-    """How libpq is told where to connect: a connection string of keywords and quoted values."""
-    parts = {name: value for name in _PARAMETERS if (value := connection.get(name))}
-    parts["dbname"] = connection.get("database") or ""
-    parts |= {"connect_timeout": str(CONNECT_SECONDS), "application_name": "dativo", "client_encoding": "UTF8"}
-    return " ".join(f"{name}={_quoted(value)}" for name, value in parts.items())
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _cut(name: str, size: int) -> str:
+    """A name as the server cuts it: no character in halves."""
+    return name.encode()[:size].decode(errors="ignore")
