@@ -75,3 +75,25 @@ def test_a_version_is_not_late_by_an_order_that_is_not_the_databases(
             database.execute("INSERT INTO orders VALUES (1, ?, ?)", (value, str(value)))
         ran(project.sync())
     assert project.rows()["text"].to_list() == [str(second)]
+
+
+@pytest.mark.parametrize("mode", ["upsert", "append"])
+def test_rows_that_another_filter_lets_in_are_read_though_they_lie_before_the_cursor(
+    project: Project, mode: str
+) -> None:
+    setup(project, "none")
+    with closing(sqlite3.connect(project.root / "data/shop.db", isolation_level=None)) as database:
+        database.execute("INSERT INTO orders VALUES (1, 10, 'a'), (2, 5, 'b'), (3, 20, 'a')")
+    found = []
+    for where in ("text = 'a'", "text = 'a'", "text <> ''", None, "text = 'b'"):
+        table = {"name": "orders", "cursor_field": "updated_at"} | ({"where": where} if where else {})
+        source = {
+            "connection": {"database_path": "data/shop.db"},
+            "tables": [table],
+            "incremental": {"strategy": "updated_at"},
+        }
+        project.job(source_connector_path=RECIPE, source=source, target={"write_mode": mode})
+        stream = ran(project.sync())
+        found.append((stream.extracted, stream.loaded, any("from the beginning" in w for w in stream.warnings)))
+    assert found == [(2, 2, False), (1, 0, False), (3, 1, True), (3, 0, True), (0, 0, False)]
+    assert project.rows()["id"].sort().to_list() == [1, 2, 3]

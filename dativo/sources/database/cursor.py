@@ -1,11 +1,16 @@
-"""How far a relation has been read: the entry `{object}.{cursor_field}` with its `last_value`, as text of the database."""
+"""How far a relation has been read: the entry `{object}.{cursor_field}` with its `last_value`, as text of the database.
+
+With a filter or a query the entry has a hash of it, too: rows that another one lets in were never read.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from dativo.config.resolved import Relation
 from dativo.errors import StateError
 from dativo.state.cursor import Cursor
 
@@ -48,6 +53,22 @@ def advanced(bounds: Bounds, found: str | None, later: Later) -> str | None:
     return saved if saved is not None and not later(found, saved) else found
 
 
-def entry(value: str) -> dict[str, Any]:
+def entry(value: str, relation: Relation) -> dict[str, Any]:
     """The entry of a value that was reached now."""
-    return {"last_value": value, "updated_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    made = {"last_value": value, "updated_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    chosen = _filter(relation)
+    return {**made, "filter": chosen} if chosen else made
+
+
+def filter_changed(cursor: Cursor, relation: Relation, column: str) -> bool:
+    """Whether the value was reached by another filter or query, so that rows before it may be new.
+
+    A filter where there was none lets in nothing that was not read.
+    """
+    known = cursor.entries.get(entry_key(relation.object, column), {}).get("filter")
+    return known is not None and known != _filter(relation)
+
+
+def _filter(relation: Relation) -> str:
+    text = " ".join((relation.sql or relation.where or "").split())
+    return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""

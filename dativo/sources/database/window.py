@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dativo.config.resolved import Relation, ResolvedJob
-from dativo.sources.database.cursor import last_value
+from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
+from dativo.sources.database.cursor import filter_changed, last_value
+from dativo.sources.database.names import shown
 from dativo.state.cursor import Cursor
 
 
@@ -37,12 +38,14 @@ class Bounds:
 def bounds(job: ResolvedJob, relation: Relation, since: Cursor | None, *, full: bool) -> Bounds | None:
     """What of a relation is to be read; None when it has no cursor.
 
-    A run's own window is obeyed by a full reading, too; the saved cursor is not.
+    A run's own window is obeyed by a full reading, too; the saved cursor is not, nor is one that was reached by another
+    filter.
     """
     column = job.cursor_field(relation)
     if column is None:
         return None
-    saved = None if since is None or full else last_value(since, relation.object, column)
+    again = since is None or full or filter_changed(since, relation, column)
+    saved = None if since is None or again else last_value(since, relation.object, column)
     own = job.window
     days = (job.incremental.lookback_days or 0) if job.incremental is not None else 0
     return Bounds(
@@ -54,3 +57,15 @@ def bounds(job: ResolvedJob, relation: Relation, since: Cursor | None, *, full: 
         saved=saved,
         since=own.since is not None,
     )
+
+
+def notes(job: ResolvedJob, stream: StreamConfig, since: Cursor | None, *, full: bool) -> list[str]:
+    """What a person should know of the bounds of a stream's relations."""
+    if since is None or full:
+        return []
+    columns = [(r, job.cursor_field(r)) for r in stream.relations]
+    return [
+        f"{shown(r)} is read from the beginning: {'its text' if r.sql is not None else 'its filter'} is not what it was"
+        for r, column in columns
+        if column is not None and filter_changed(since, r, column)
+    ]

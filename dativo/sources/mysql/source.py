@@ -13,7 +13,7 @@ from dativo.contract.text import TextRules
 from dativo.errors import SourceError
 from dativo.sources.database.cursor import advanced, entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema, whole
-from dativo.sources.database.window import bounds
+from dativo.sources.database.window import bounds, notes
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
 from dativo.sources.mysql.pieces import Pieces
@@ -81,7 +81,7 @@ class MysqlSource:
             files=tuple(d.name for d in found),
             rules=TextRules(),
             cursor=partial(self._cursor, session, found, since),
-            notes=self._notes(found),
+            notes=[*notes(self.job, stream, since, full=full), *self._notes(found)],
             unique=_unique(found),
             ordered=all(d.ordered for d in found),
             pieces=partial(self._pieces, session, found, schema, meter)
@@ -134,7 +134,7 @@ class MysqlSource:
                 value = None
             reached = advanced(bounds, value, partial(self._later, session, order))
             if reached is not None:
-                entries[entry_key(described.relation.object, bounds.column)] = entry(reached)
+                entries[entry_key(described.relation.object, bounds.column)] = entry(reached, described.relation)
         return Cursor(entries=entries)
 
     def _later(self, session: Session, order: Order, a: str, b: str) -> bool:

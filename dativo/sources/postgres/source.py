@@ -13,6 +13,7 @@ from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
 from dativo.sources.database.cursor import entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema, whole
+from dativo.sources.database.window import notes
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
 from dativo.sources.postgres.looked import Looked, look
@@ -97,6 +98,7 @@ class PostgresSource:
             unchanged=bool(read) and all(one.empty() for one in read),
             pieces=partial(_pieces, read, schema) if limit is None else partial(whole, parts, schema, meter, limit),
             unique=read[0].reading.found.unique if len(read) == 1 else (),
+            notes=notes(self.job, stream, since, full=full),
             ordered=all(one.ordered for one in read),
             close=session.close,
         )
@@ -118,5 +120,6 @@ def _reached(read: Sequence[Looked]) -> Cursor:
     for one in read:
         value = one.reached()
         if value is not None and one.window is not None:
-            entries[entry_key(one.reading.found.relation.object, one.window.column)] = entry(value)
+            relation = one.reading.found.relation
+            entries[entry_key(relation.object, one.window.column)] = entry(value, relation)
     return Cursor(entries=entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from dativo.contract.text import TextRules
 from dativo.errors import SourceError
 from dativo.sources.database.cursor import advanced, entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema, whole
-from dativo.sources.database.window import bounds
+from dativo.sources.database.window import bounds, notes
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
 from dativo.sources.protocol import Extract, Meter, SourceColumn
@@ -53,7 +54,8 @@ class SqliteSource:
                 describe(self.job, stream, r, session, bounds(self.job, r, since, full=full)) for r in stream.relations
             ]
             self._last[stream.name] = session, found
-            return self._extract(session, stream, found, since, meter, limit)
+            told = notes(self.job, stream, since, full=full)
+            return replace(self._extract(session, stream, found, since, meter, limit), notes=told)
         except BaseException:
             session.close()
             raise
@@ -151,5 +153,5 @@ def _reached(session: Session, found: Sequence[Described], since: Cursor | None)
             continue
         value = advanced(described.bounds, greatest(session, described), later)
         if value is not None:
-            entries[entry_key(described.relation.object, described.bounds.column)] = entry(value)
+            entries[entry_key(described.relation.object, described.bounds.column)] = entry(value, described.relation)
     return Cursor(entries=entries)
