@@ -31,7 +31,7 @@ from dativo.pipeline.plan import plan_hash
 from dativo.sources.protocol import FILE, ROW, Extract, Meter, Piece, Staged
 
 # Bytes that have to be free for rows to be kept as they are.
-ROOM = 50 << 30
+ROOM = 20 << 30
 # pyarrow has no types of its own.
 _ipc: Any = importlib.import_module("pyarrow.ipc")
 _T = TypeVar("_T")
