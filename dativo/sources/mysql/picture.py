@@ -9,7 +9,7 @@ time, so that writers never wait for long behind a transaction that does not end
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ import pymysql
 
 from dativo.errors import Interrupted, SourceError
 from dativo.sources.mysql.failure import code_of
+from dativo.sources.mysql.pieces import worth_several
 from dativo.sources.mysql.relation import Described
 from dativo.sources.mysql.session import Session, connect
 from dativo.sources.protocol import Meter
@@ -43,6 +44,40 @@ class Picture:
             reader.close()
 
 
+@contextmanager
+def beside(
+    main: Session,
+    found: Sequence[Described],
+    connections: int,
+    again: Callable[[Described], Described],
+    meter: Meter,
+    notes: list[str],
+) -> Iterator[dict[int, Sequence[Session]]]:
+    """The connections that read some of the relations, by the positions of these; a note tells how many they are.
+
+    Only large tables are read by several, and only they are locked. `again` describes one anew: as the main connection,
+    which reads all others and has a new snapshot now, sees it.
+    """
+    if connections < 2:
+        yield {}
+        return
+    large = {i: d for i, d in enumerate(found) if worth_several(main, d)}
+    if not large:
+        notes.append(f"read by one connection in one snapshot: no table is worth {connections}")
+        yield {}
+        return
+    picture = one_picture(main, list(large.values()), connections, meter)
+    notes.append(picture.note)
+    with closing(picture):
+        if picture.readers:
+            for described in found:
+                if again(described) != described:
+                    raise SourceError(
+                        f"{described.name} is not what it was when the reading began", hint="run again: it was altered"
+                    )
+        yield dict.fromkeys(large, picture.readers) if picture.readers else {}
+
+
 def one_picture(main: Session, tables: Sequence[Described], connections: int, meter: Meter) -> Picture:
     """So many connections with snapshots of one moment, for which the main one begins a new snapshot, too.
 
@@ -56,7 +91,9 @@ def one_picture(main: Session, tables: Sequence[Described], connections: int, me
             milliseconds = _locked(main, readers, tables, meter)
             names = ", ".join(t.name for t in tables)
             lock = f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"
-            return Picture(f"{names}: read by {connections} connections in one picture, made by a lock of {lock}", readers)
+            return Picture(
+                f"{names}: read by {connections} connections in one picture, made by a lock of {lock}", readers
+            )
     except SourceError as error:
         reason = error.message
     except pymysql.MySQLError as error:

@@ -51,6 +51,8 @@ class Described:
     indexes: tuple[Index, ...] = ()
     engine: str | None = None
     ordered: bool = True
+    row_bytes: int | None = None
+    """The size of a row on the average, as the server's statistics have it."""
 
     @property
     def name(self) -> str:
@@ -99,11 +101,12 @@ def describe(
             )
     if bounds is not None:
         conditions += _window(job, relation, bounds, wire[bounds.column])
-    indexes, engine = _catalog(session, relation) if relation.table is not None else ((), None)
+    indexes, engine, row_bytes = _catalog(session, relation) if relation.table is not None else ((), None, None)
     ordered = (
         bounds is None or not as_text(stream, bounds.column, list(wire)) or _by_bytes(session, source, bounds.column)
     )
-    return Described(relation, wire, columns, Select(source, tuple(conditions)), bounds, indexes, engine, ordered)
+    select = Select(source, tuple(conditions))
+    return Described(relation, wire, columns, select, bounds, indexes, engine, ordered, row_bytes)
 
 
 def _by_bytes(session: Session, source: str, column: str) -> bool:

@@ -16,6 +16,7 @@ from dativo.sources.database.frame import Part, lazy, shared_schema, whole
 from dativo.sources.database.window import bounds, notes
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
+from dativo.sources.mysql.picture import beside
 from dativo.sources.mysql.pieces import Pieces
 from dativo.sources.mysql.relation import Described, describe, greatest, read_rows
 from dativo.sources.mysql.session import Session
@@ -71,7 +72,7 @@ class MysqlSource:
         schema = shared_schema(stream, [d.name for d in found], [d.dtypes for d in found])
         parts = [Part(i, d.dtypes, partial(self._batches, session, d, meter)) for i, d in enumerate(found)]
         holders = [set(d.dtypes) for d in found]
-        notes = self._notes(found)
+        told = [*notes(self.job, stream, since, full=full), *self._notes(found)]
         return Extract(
             frame=lazy(parts, schema, meter, limit),
             encoding="typed",
@@ -81,10 +82,10 @@ class MysqlSource:
             files=tuple(d.name for d in found),
             rules=TextRules(),
             cursor=partial(self._cursor, session, found, since),
-            notes=[*notes(self.job, stream, since, full=full), *self._notes(found)],
+            notes=told,
             unique=_unique(found),
             ordered=all(d.ordered for d in found),
-            pieces=partial(self._pieces, session, found, schema, meter)
+            pieces=partial(self._pieces, session, stream, found, schema, meter, told)
             if limit is None
             else partial(whole, parts, schema, meter, limit),
             close=session.close,
@@ -102,18 +103,16 @@ class MysqlSource:
         found: Sequence[Described],
         schema: dict[str, pl.DataType],
         meter: Meter,
-        notes: list[str],
+        told: list[str],
         staged: Sequence[Staged],
     ) -> Iterator[Piece | Staged]:
-        with self._readers(session, found, meter, notes) as readers:
-            for i, described in enumerate(found):
-                own = readers.sessions if i in readers.files else ()
-                label = f"{i} {described.name}"
-                yield from Pieces(session, described, label, i, schema, meter, self.options.batch_size, own)(staged)
+        def again(described: Described) -> Described:
+            return describe(self.job, stream, described.relation, session, described.bounds)
 
-    @contextmanager
-    def _readers(self, session: Session, found: Sequence[Described], meter: Meter, notes: list[str]) -> Iterator[_Readers]:
-        """The connections that read beside the session's, and the positions of the relations that they read."""
+        with beside(session, found, self.options.connections or 1, again, meter, told) as readers:
+            for i, described in enumerate(found):
+                label, own = f"{i} {described.name}", readers.get(i, ())
+                yield from Pieces(session, described, label, i, schema, meter, self.options.batch_size, own)(staged)
 
     def keys(self, stream: StreamConfig, columns: Sequence[str], *, meter: Meter) -> pl.LazyFrame:
         """Columns of all rows that the stream has now, in the snapshot of its last reading."""
@@ -144,21 +143,19 @@ class MysqlSource:
         return later(order, a, b)
 
     def _notes(self, found: Sequence[Described]) -> list[str]:
-        notes = []
-        if (self.options.connections or 1) > 1:
-            notes.append("read in one snapshot by one connection: a MySQL snapshot cannot be shared by several")
+        told = []
         for described in found:
             if not described.has_snapshots:
-                notes.append(
+                told.append(
                     f"{described.name} ({described.engine}) knows no snapshots: rows that are written while it is read may "
                     "be there or not"
                 )
         charset = self.connection.get("charset") or "utf8mb4"
         if not charset.lower().startswith("utf8"):
-            notes.append(
+            told.append(
                 f"charset '{charset}' changes nothing: text is read in utf8mb4, which has all of its characters"
             )
-        return notes
+        return told
 
     def check(self, stream: StreamConfig) -> list[dict[str, Any]]:
         """Whether the server answers, and each relation can be read."""
