@@ -59,7 +59,9 @@ def _text(found: Shown, console: Console) -> None:
     from dativo.cli.frames import print_frame
 
     facts = found.facts
-    console.print(f"{facts.name}: {plural(facts.rows, 'row')}, {plural(facts.files, 'file')}, {size(facts.bytes)}")
+    # Tables of databases have no files of their own.
+    files = f", {plural(facts.files, 'file')}" if facts.files or not facts.rows else ""
+    console.print(f"{facts.name}: {plural(facts.rows, 'row')}{files}, {size(facts.bytes)}")
     console.print(f"in {facts.catalog}, {facts.location}")
     console.print(f"partitioned by {', '.join(facts.partitioning)}" if facts.partitioning else "not partitioned")
     if found.rows.height:

@@ -46,7 +46,7 @@ def read_streams(
                 objects=tuple(o for o in objects if not several or o in _names(asset)),
                 files=tuple(own),
                 relations=tuple(r for r in found if not several or r.object in _names(asset)),
-                namespace=table_name(asset.domain) if asset.domain else "default",
+                namespace=_namespace(asset, target),
                 table=table_name(asset.name),
                 partitioning=_partitioning(target, asset, reading),
                 privacy=merged_privacy(file.privacy, asset.privacy),
@@ -60,6 +60,17 @@ def read_streams(
 def table_name(name: str) -> str:
     """The table of a contract's name, and the namespace of its domain."""
     return name.lower().replace(" ", "_").replace("-", "_")
+
+
+def _namespace(asset: Asset, target: Side[Target]) -> str:
+    """The namespace of the contract's domain; in a database the schema that the connection names, where it names one."""
+    domain = table_name(asset.domain) if asset.domain else "default"
+    connection = target.connections.get("target")
+    if connection is None or target.type not in ("postgres", "mysql"):
+        return domain
+    if target.type == "postgres":
+        return connection.get("schema") or ("public" if domain == "default" else domain)
+    return connection.get("schema") or connection.get("database") or domain
 
 
 def _names(asset: Asset) -> set[str]:
@@ -97,7 +108,8 @@ def _check_matched(source: Side[Source], contracts: list[Contract], reading: Rea
 
 
 def _check_names(stream: StreamConfig, before: list[StreamConfig], contract: Contract, problems: Problems) -> None:
-    for text, field, what in ((stream.table, "name", "table"), (stream.namespace, "domain", "namespace")):
+    domain = table_name(stream.asset.domain or "default")
+    for text, field, what in ((stream.table, "name", "table"), (domain, "domain", "namespace")):
         if not re.fullmatch(r"\w+", text):
             problems.add(
                 f"'{text}' cannot name a {what}",

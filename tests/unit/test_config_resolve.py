@@ -378,6 +378,34 @@ def test_names_of_tables_and_namespaces_are_made_safe_and_what_cannot_be_is_refu
 
 
 @pytest.mark.parametrize(
+    ("target", "connection", "domain", "namespace"),
+    [
+        ("postgres", {}, None, "public"),
+        ("postgres", {}, "sales", "sales"),
+        ("postgres", {"schema": "Mart"}, "sales", "Mart"),
+        ("mysql", {"database": "shop"}, "sales", "shop"),
+        ("mysql", {"database": "shop", "schema": "mart"}, "sales", "mart"),
+    ],
+)
+def test_a_table_of_a_database_is_in_the_schema_that_the_connection_names(
+    files: Project, target: str, connection: dict[str, str], domain: str | None, namespace: str
+) -> None:
+    files.asset(COLUMNS, **({"domain": domain} if domain else {}))
+    files.job(target_connector_path=f"connectors/targets/{target}.yaml", target={"connection": connection})
+    assert files.load().streams[0].namespace == namespace
+
+
+def test_two_contracts_may_not_be_for_one_table_of_a_database(files: Project) -> None:
+    for domain in ("sales", "support"):
+        files.asset(COLUMNS, "people", domain=domain)
+        (files.root / "assets/people.yaml").rename(files.root / f"assets/{domain}.yaml")
+    paths = ["assets/sales.yaml", "assets/support.yaml"]
+    target = {"connection": {"database": "shop"}}
+    files.job(asset_path=None, asset_paths=paths, target_connector_path="connectors/targets/mysql.yaml", target=target)
+    assert "two assets of the job are for the table 'shop.people'" in told(files)
+
+
+@pytest.mark.parametrize(
     ("value", "wanted"),
     [(100, "100"), ("100", "100"), ("0", "0"), ("0.1%", "0.1%"), ("100 %", "100%"), (0, "0")],
 )

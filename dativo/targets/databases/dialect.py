@@ -101,7 +101,7 @@ class Dialect(Protocol):
     def connect(self, connection: Connection) -> Session: ...
 
     def default_schema(self, connection: Connection, namespace: str) -> str:
-        """Where tables go: by the connection, else by the stream's namespace."""
+        """Where tables of a stream's namespace go; TargetError where the connection does not tell."""
         ...
 
     def name_fault(self, name: str, *, column: bool) -> str | None:

@@ -45,14 +45,13 @@ class MySqlDialect:
         return MySqlSession(connection)
 
     def default_schema(self, connection: Connection, namespace: str) -> str:
-        found = connection.get("schema") or connection.get("database")
-        if not found:
+        if not (connection.get("schema") or connection.get("database")):
             raise TargetError(
                 "the connection names no database",
                 hint=f"database: {connection.origin('database')}",
                 field="target.connection.database",
             )
-        return found
+        return namespace
 
     def name_fault(self, name: str, *, column: bool) -> str | None:
         if len(name) > LONGEST_NAME:

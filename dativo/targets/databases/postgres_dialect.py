@@ -46,7 +46,7 @@ class PostgresDialect:
         return PostgresSession(connection)
 
     def default_schema(self, connection: Connection, namespace: str) -> str:
-        return connection.get("schema") or ("public" if namespace == "default" else namespace)
+        return namespace
 
     def name_fault(self, name: str, *, column: bool) -> str | None:
         if len(name.encode()) > LONGEST_NAME:
