@@ -31,13 +31,16 @@ LINEITEM = """
   l_commitdate date NOT NULL, l_receiptdate date NOT NULL, l_shipinstruct char(25) NOT NULL, l_shipmode char(10) NOT NULL,
   l_comment varchar(44) NOT NULL, PRIMARY KEY (l_orderkey, l_linenumber)
 """
+# A progress bar would stand in the output.
 _COUNTED = """
 import duckdb, json, sys
+duckdb.execute("SET enable_progress_bar = false")
 rows, cents = duckdb.sql(f"SELECT count(*), sum({sys.argv[2]} * 100)::BIGINT FROM '{sys.argv[1]}'").fetchall()[0]
 print(json.dumps({"rows": rows, "cents": cents}))
 """
 _CHANGES = """
 import json, sys, duckdb
+duckdb.execute("SET enable_progress_bar = false")
 rows, step, target = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 base = f"'{rows}'"
 total = duckdb.sql(f"SELECT count(*) FROM {base}").fetchall()[0][0]
