@@ -37,7 +37,8 @@ def print_frame(console: Console, frame: pl.DataFrame, masked: Collection[str] =
     console.print(made)
     if len(shown) < len(names):
         left = ", ".join(names[len(shown) :])
-        console.print(f"… {len(names) - len(shown)} more columns: {cell(left, max(console.width - 24, 20))}")
+        more = len(names) - len(shown)
+        console.print(f"… {more} more column{'s' if more > 1 else ''}: {cell(left, max(console.width - 24, 20))}")
 
 
 def _texts(frame: pl.DataFrame) -> list[list[str]]:

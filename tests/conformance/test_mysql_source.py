@@ -4,6 +4,7 @@ pieces, and what a person is told when something breaks."""
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -507,7 +508,9 @@ def test_check_tells_of_the_server_and_of_each_relation(shop: Shop) -> None:
     job = shop.project.load()
     found = source_of(job).check(job.streams[0])
     assert [f["ok"] for f in found] == [True, True, False]
-    assert "MariaDB" in found[0]["message"]
+    assert re.fullmatch(rf"MariaDB 1\d\.\d+\.\d+, database '{shop.database}', user 'dativo'", found[0]["message"])
+    assert [(f["name"], f["message"]) for f in found[1:2]] == [("people", "1 of 1 columns")]
+    assert "has no table or view 'missing'" in found[2]["message"]
 
 
 def test_engines_without_snapshots_are_told_of(shop: Shop) -> None:

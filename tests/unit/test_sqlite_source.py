@@ -322,5 +322,6 @@ def test_check_tells_of_each_relation(project: Project) -> None:
     loaded = project.load()
     found = source_of(loaded).check(loaded.streams[0])
     assert [f["ok"] for f in found] == [True, True, False]
+    assert (found[1]["name"], found[1]["message"]) == ("people", "1 of 1 columns")
     Path(project.root / "data/shop.db").unlink()
     assert "there is no file" in source_of(loaded).check(loaded.streams[0])[0]["message"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -98,6 +99,13 @@ class Session:
             self._link.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             if snapshot:
                 self.begin()
+
+    @property
+    def product(self) -> str:
+        """The server's name and version, for people: MariaDB puts a version of MySQL that it stands for before its own."""
+        name = "MariaDB" if "mariadb" in self.server.lower() else "MySQL"
+        version = re.match(r"(?:5\.5\.5-)?([\d.]+)", self.server)
+        return f"{name} {version[1]}" if version else name
 
     def begin(self) -> None:
         """Begins a snapshot, where there is one already a new one: what is committed later is not seen."""

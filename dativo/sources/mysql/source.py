@@ -13,9 +13,11 @@ from dativo.contract.text import TextRules
 from dativo.errors import SourceError
 from dativo.sources.database.cursor import advanced, entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema, whole
+from dativo.sources.database.names import shown
 from dativo.sources.database.window import bounds, notes
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
+from dativo.sources.mysql.failure import address
 from dativo.sources.mysql.picture import beside
 from dativo.sources.mysql.pieces import Pieces
 from dativo.sources.mysql.relation import Described, describe, greatest, read_rows
@@ -163,8 +165,9 @@ class MysqlSource:
             session = Session(self.connection, self.options.statement_timeout)
         except SourceError as error:
             return [{"name": "connection", "ok": False, "message": error.message, "hint": error.hint}]
-        place = f"{self.connection.get('host')}:{self.connection.get('port')}"
-        found = [{"name": "connection", "ok": True, "message": f"{place}: {session.server}", "hint": ""}]
+        database, user = self.connection.get("database"), self.connection.get("user")
+        message = session.product + (f", database '{database}'" if database else "") + f", user '{user}'"
+        found = [{"name": address(self.connection), "ok": True, "message": message, "hint": ""}]
         try:
             for relation in stream.relations:
                 found.append(self._checked(session, stream, relation))
@@ -198,10 +201,10 @@ class MysqlSource:
             for _ in read_rows(session, described, list(described.dtypes), 1, Meter()):
                 pass
         except SourceError as error:
-            return {"name": relation.object, "ok": False, "message": error.message, "hint": error.hint}
-        noun = "column" if len(described.columns) == 1 else "columns"
-        message = f"{described.name}: {len(described.columns)} {noun} to be read"
-        return {"name": relation.object, "ok": True, "message": message, "hint": ""}
+            return {"name": shown(relation), "ok": False, "message": error.message, "hint": error.hint}
+        cursor = f", loaded by {described.bounds.column}" if described.bounds is not None else ""
+        message = f"{len(described.columns)} of {len(described.wire)} columns{cursor}"
+        return {"name": described.name, "ok": True, "message": message, "hint": ""}
 
 
 def _unique(found: Sequence[Described]) -> tuple[frozenset[str], ...]:

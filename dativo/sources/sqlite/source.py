@@ -14,6 +14,7 @@ from dativo.contract.text import TextRules
 from dativo.errors import SourceError
 from dativo.sources.database.cursor import advanced, entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema, whole
+from dativo.sources.database.names import shown
 from dativo.sources.database.window import bounds, notes
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
@@ -117,10 +118,11 @@ class SqliteSource:
                         pass
                 except SourceError as error:
                     message, hint = error.message, error.hint
-                    found.append({"name": relation.object, "ok": False, "message": message, "hint": hint})
+                    found.append({"name": shown(relation), "ok": False, "message": message, "hint": hint})
                     continue
-                message = f"{one.name}: {len(one.columns)} of {len(one.declared)} columns are read"
-                found.append({"name": relation.object, "ok": True, "message": message, "hint": ""})
+                cursor = f", loaded by {one.bounds.column}" if one.bounds is not None else ""
+                message = f"{len(one.columns)} of {len(one.declared)} columns{cursor}"
+                found.append({"name": one.name, "ok": True, "message": message, "hint": ""})
         finally:
             session.close()
         return found
