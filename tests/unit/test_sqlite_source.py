@@ -143,6 +143,20 @@ def test_views_queries_and_tables_without_rowid_in_one_stream(project: Project) 
     assert sorted(project.rows().rows()) == [("a", 1), ("a", 1), ("x", 2), ("x", 3), ("x", 3), ("x", 5)]
 
 
+def test_connections_change_nothing_but_for_a_note(project: Project) -> None:
+    with database(project) as db:
+        db.execute("CREATE TABLE t (a INTEGER)")
+        db.execute("INSERT INTO t VALUES (1)")
+    job(
+        project,
+        [field("a", "bigint")],
+        {"tables": [{"name": "t"}], "engine": {"options": {"connections": 2}}},
+    )
+    receipt = project.sync().streams[0]
+    assert receipt.loaded == 1, receipt.error
+    assert [w for w in receipt.warnings if "a file is read by one connection" in w]
+
+
 def test_incremental_loading_reads_what_is_new_and_loses_no_equal_cursor(project: Project) -> None:
     with database(project) as db:
         db.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, at TEXT)")

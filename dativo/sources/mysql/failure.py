@@ -54,6 +54,10 @@ def explained(error: pymysql.MySQLError, connection: Connection, what: str) -> S
 
 def _told(code: int, said: str, connection: Connection, what: str) -> tuple[str, str]:
     server = address(connection)
+    # A handshake that fails is a server that cannot be reached, too; a line that breaks later is no matter of TLS.
+    if code == 2026 or (code not in _GONE and ("SSL" in said or "certificate" in said)):
+        hint = f"ssl_mode is {connection.origin('ssl_mode')}\nssl_ca is {connection.origin('ssl_ca')}"
+        return f"{server}: no TLS connection: {_reason(said)}", hint
     if code in (2003, 2005) or (code == 0 and "connect" in said):
         hint = f"host is {connection.origin('host')}, port is {connection.origin('port')}"
         return f"no MySQL server answers at {server}: {_reason(said)}", hint
@@ -62,16 +66,15 @@ def _told(code: int, said: str, connection: Connection, what: str) -> tuple[str,
         return f"{server} refuses the account: {said}", f"user is {user}\npassword is {password}"
     if code in (1049, 1044):
         return f"{server}: {said}", f"database is {connection.origin('database')}"
-    if code in (1251, 2059, 2061) or "cryptography" in said or "plugin" in said.lower():
+    if code in (1251, 2059, 2061) or "cryptography" in said or "pynacl" in said or "plugin" in said.lower():
         hint = (
             "connect with TLS (ssl_mode: required), or give the account caching_sha2_password or mysql_native_password"
         )
         if "cryptography" in said:
             hint = "connect with TLS (ssl_mode: required), or `pip install cryptography`"
+        elif "pynacl" in said:
+            hint = "`pip install pynacl`"
         return f"{server}: the account's way of authentication cannot be used: {said}", hint
-    if code == 2026 or "SSL" in said or "certificate" in said:
-        hint = f"ssl_mode is {connection.origin('ssl_mode')}\nssl_ca is {connection.origin('ssl_ca')}"
-        return f"{server}: no TLS connection: {said}", hint
     if code in (1146, 1051, 1356):
         return f"{what} failed: {said}", "was it renamed or dropped? `dativo discover` lists what is there"
     if code in (1054, 1060, 1052):
@@ -89,7 +92,7 @@ def _told(code: int, said: str, connection: Connection, what: str) -> tuple[str,
     if code in (1153, 1301, 2020, 3):
         return f"{what} failed: a row is larger than the server sends: {said}", "raise max_allowed_packet on the server"
     if code in _GONE:
-        hint = "run again; if it happens again, look into the server's log, and at its time-outs"
+        hint = "run again; if it happens again, look into the server's log, at its time-outs and its max_allowed_packet"
         return f"{what} failed: the connection to {server} was lost: {_reason(said)}", hint
     return f"{what} failed: {said} (MySQL error {code})", ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -51,8 +51,8 @@ class Described:
     indexes: tuple[Index, ...] = ()
     engine: str | None = None
     ordered: bool = True
-    row_bytes: int | None = None
-    """The size of a row on the average, as the server's statistics have it."""
+    row_bytes: int | None = field(default=None, compare=False)
+    """The size of a row on the average, as the server's statistics have it; they change while others write."""
 
     @property
     def name(self) -> str:

@@ -56,6 +56,8 @@ class SqliteSource:
             ]
             self._last[stream.name] = session, found
             told = notes(self.job, stream, since, full=full)
+            if (self.options.connections or 1) > 1:
+                told.append("engine.options.connections changes nothing: a file is read by one connection")
             return replace(self._extract(session, stream, found, since, meter, limit), notes=told)
         except BaseException:
             session.close()
