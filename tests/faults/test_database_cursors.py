@@ -21,7 +21,7 @@ def insert(orders: Orders, number: int, moment: str | None, name: str = "n") -> 
 
 
 def run(orders: Orders) -> dict[str, Any]:
-    ended = orders.dativo()
+    ended = orders.here()
     assert ended.code == 0, ended
     return ended.stream
 
@@ -46,7 +46,7 @@ def test_rows_with_the_cursor_at_the_boundary_are_loaded_once_without_a_key(orde
         orders.asset(UNKEYED, "orders")
         orders.configure(mode, "updated_at", incremental=NO_LOOKBACK)
         insert(orders, 1, "2024-05-01 12:00:00")
-        orders.dativo().refused("key")
+        orders.here().refused("key")
         return
     orders.database.execute("ALTER TABLE orders DROP CONSTRAINT orders_pkey;" if orders.database.dialect == "postgres"
                             else "ALTER TABLE orders DROP PRIMARY KEY;")  # fmt: skip
@@ -165,7 +165,7 @@ def test_a_cursor_column_that_cannot_serve_is_refused(orders: Orders, what: str)
     orders.fill(0, 10)
     orders.configure("append", "changed_at" if what == "missing" else "note")
     if what == "missing":
-        ended = orders.dativo()
+        ended = orders.here()
         ended.refused("changed_at")
         assert orders.found().total() == 0
     else:
@@ -193,10 +193,10 @@ def test_since_and_until_read_their_part_and_leave_the_cursor_right(orders: Orde
     orders.configure("upsert", "updated_at", incremental=NO_LOOKBACK)
     for day in range(1, 10):
         insert(orders, day, f"2024-05-0{day} 00:00:00")
-    assert orders.dativo("--until", "2024-05-04").code == 0
+    assert orders.here("--until", "2024-05-04").code == 0
     assert orders.ids() == [1, 2, 3]
     # A gap is left: the cursor stays.
-    assert orders.dativo("--since", "2024-05-08").code == 0
+    assert orders.here("--since", "2024-05-08").code == 0
     assert orders.ids() == [1, 2, 3, 8, 9]
     run(orders)
     assert_same(orders.found(), orders.truth())

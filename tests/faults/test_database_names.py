@@ -51,7 +51,7 @@ def test_a_table_and_a_column_with_a_name_like_this_are_read(orders: Orders, wha
         # There is no such table, and nothing like it is read.
         orders.fill(0, 3)
         orders.configure(table={"name": name, "schema": orders.database.name, "object": "orders"})
-        orders.dativo().refused(name)
+        orders.here().refused(name)
         return
     orders.fill(0, 3)
     rename(orders, name)
@@ -60,13 +60,13 @@ def test_a_table_and_a_column_with_a_name_like_this_are_read(orders: Orders, wha
     orders.asset([{**f, "physicalName": name} if f["name"] == "name" else f for f in FIELDS], "orders")
     # A name with a dot is only clear where the schema is told too.
     orders.configure("upsert", "updated_at", table={"name": name, "schema": schema, "object": "orders"})
-    ended = orders.dativo()
+    ended = orders.here()
     assert ended.code == 0, ended
     columns = ", ".join(quoted(name if c == "name" else c, dialect) for c in COLUMNS)
     truth = orders.database.select(f"SELECT {columns} FROM {quoted(name, dialect)}")
     assert sorted(orders.found().elements()) == sorted(truth)
     # Its cursor stands in the state, and a second run reads on.
-    ended = orders.dativo()
+    ended = orders.here()
     assert ended.code == 0, ended
     assert sorted(orders.found().elements()) == sorted(truth)
 
@@ -76,7 +76,7 @@ def test_a_name_that_is_too_long_is_not_cut_to_that_of_another_table(orders: Ord
     orders.fill(0, 3)
     rename(orders, name)
     orders.configure(table={"name": name + "xyz", "object": "orders"})
-    orders.dativo().refused("nnn")
+    orders.here().refused("nnn")
     assert orders.found().total() == 0
 
 
@@ -100,7 +100,7 @@ def test_sql_in_a_name_is_a_name(orders: Orders, place: str) -> None:
     orders.fill(0, 5)
     for text in INJECTIONS:
         configured(orders, place, text)
-        ended = orders.dativo()
+        ended = orders.here()
         if place == "object" and ended.code == 0:
             assert_same(orders.found(), orders.truth())
         elif place == "saved cursor":
@@ -150,7 +150,7 @@ def test_sql_in_a_window_is_a_value_or_none(orders: Orders, option: str) -> None
             "') OR ('1'='1",
             'x" OR 1=1 --',
         ):
-            ended = orders.dativo(f"{option}={text}")
+            ended = orders.here(f"{option}={text}")
             assert ended.code in (0, 2) and "Traceback" not in ended.out + ended.err, ended
             if ended.code == 0:
                 # As a text it is compared with texts; it opens no door to all rows.
@@ -163,7 +163,7 @@ def test_a_condition_is_sql_and_can_change_nothing(orders: Orders) -> None:
     orders.database.execute(CANARY)
     orders.fill(0, 5)
     orders.configure(table={"name": "orders", "where": "id >= 2 AND name <> 'name 4'"})
-    assert orders.dativo().code == 0
+    assert orders.here().code == 0
     assert orders.ids() == [2, 3]
     before = orders.found()
     harms = [
@@ -180,7 +180,7 @@ def test_a_condition_is_sql_and_can_change_nothing(orders: Orders) -> None:
         ]
     for harm in harms:
         orders.configure(table={"name": "orders", "where": harm})
-        orders.dativo().refused()
+        orders.here().refused()
         assert_unharmed(orders)
         assert orders.found() == before
 
@@ -205,7 +205,7 @@ def test_a_query_can_change_nothing(orders: Orders) -> None:
             "orders", source_connector_path=f"connectors/sources/{orders.database.dialect}.yaml",
             asset_path="assets/orders.yaml", source={"queries": [{"name": "orders", "sql": harm}]},
         )  # fmt: skip
-        ended = orders.dativo()
+        ended = orders.here()
         assert ended.code == 2 or harm.endswith("= 'off'"), ended
         assert "Traceback" not in ended.out + ended.err, ended
         assert_unharmed(orders)

@@ -8,47 +8,46 @@ from pathlib import Path
 
 import pytest
 
-from dativo import load_job, sync
-from tests.faults.database import WIDE, Orders, assert_same
-from tests.faults.test_database_breaks import begun, wait_until
+from tests.faults.database import LONGEST, WIDE, Orders, assert_same
+from tests.faults.test_database_breaks import begun, others, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
-ROWS = 30_000
-# Of about sixteen.
-PART = 10
+ROWS = 16_000
+# Bytes of a whole reading, of which it has some more.
+WHOLE = ROWS * WIDE
+# Pieces that are kept when a run dies, of sixteen to eighteen, after so many bytes.
+PART, DEATH = 11, WHOLE * 3 // 4
 # Pieces are of many megabytes, which tables of tests do not have.
-SMALL = (
-    "-c",
-    "import dativo.sources.{0}.pieces as pieces; pieces.PIECE_{1} = {2}; from dativo.cli.app import main; main()",
-)
+SMALL = "import dativo.sources.{0}.pieces as pieces; pieces.PIECE_{1} = {2}; from dativo.cli.app import main; main()"
+
+
+def small(orders: Orders) -> tuple[str, str, int]:
+    """The database, and the setting of its source that makes pieces small."""
+    return ("postgres", "BYTES", 1 << 20) if orders.database.dialect == "postgres" else ("mysql", "ROWS", 1_000)
 
 
 def program(orders: Orders) -> tuple[str, str]:
     """dativo with small pieces."""
-    small = ("postgres", "BYTES", 2 << 20) if orders.database.dialect == "postgres" else ("mysql", "ROWS", 2_000)
-    return SMALL[0], SMALL[1].format(*small)
+    return "-c", SMALL.format(*small(orders))
 
 
-def size(orders: Orders) -> int:
-    """Bytes of a whole reading, measured by one of another tenant."""
+def broken(orders: Orders, how: str = "kill", pieces: int = PART, after: int = DEATH) -> None:
+    """A run that dies when it has read so many bytes and kept so many pieces."""
     assert orders.way is not None
-    job = Path(orders.root, "jobs/acme/orders.yaml").read_text()
-    orders.write("jobs/other/orders.yaml", job.replace("tenant_id: acme", "tenant_id: other"))
-    orders.way.calm()
-    assert sync(load_job(orders.root / "jobs/other/orders.yaml")).exit_code == 0
-    return orders.way.down
 
+    def end() -> None:
+        wait_until(lambda: kept(orders) >= pieces)
+        process.kill() if how == "kill" else others(orders)()
 
-def killed(orders: Orders, pieces: int) -> None:
-    """A run that is killed once so many pieces are kept."""
+    moment = orders.way.at(end, after=after)
     process = begun(orders, program(orders))
     try:
-        wait_until(lambda: kept(orders) >= pieces or process.poll() is not None)
+        out, err = process.communicate(timeout=LONGEST)
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=120)
-    assert process.returncode == -signal.SIGKILL
+        process.kill()
+    assert moment.met and moment.failure is None, (moment, out, err)
+    assert process.returncode == (-signal.SIGKILL if how == "kill" else 2), out + err
     assert orders.found().total() == 0
 
 
@@ -56,15 +55,6 @@ def by_cursor(orders: Orders) -> None:
     """The job as both databases can go on with it; without a cursor only Postgres can."""
     if orders.database.dialect == "mysql":
         orders.configure("upsert", "updated_at")
-
-
-def cut(orders: Orders, whole: int) -> None:
-    """A run that is killed when it has read most of what there is."""
-    assert orders.way is not None
-    process = begun(orders, program(orders))
-    moment = orders.way.at(lambda: process.send_signal(signal.SIGKILL), after=whole * 6 // 10)
-    process.communicate(timeout=120)
-    assert moment.met and process.returncode == -signal.SIGKILL
 
 
 def kept(orders: Orders) -> int:
@@ -77,34 +67,43 @@ def resumed(orders: Orders) -> int:
     """Bytes that the next run reads."""
     assert orders.way is not None
     orders.way.calm()
-    process = begun(orders, program(orders))
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, out + err
+    dialect, name, size = small(orders)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"dativo.sources.{dialect}.pieces.PIECE_{name}", size)
+        ended = orders.here()
+    assert ended.code == 0, ended
     return orders.way.down
 
 
+def change(orders: Orders) -> None:
+    """Rows that were read already and rows that were not are changed, deleted and inserted."""
+    for statement in (
+        "UPDATE orders SET name = 'changed', updated_at = '2025-01-01 00:00:00' WHERE id IN (205, 15010);",
+        "DELETE FROM orders WHERE id IN (210, 211, 15020);",
+        "INSERT INTO orders VALUES (-1, 'new', 1, '2025-01-01 00:00:00', ''), (1000000, 'new', 1, NULL, '');",
+    ):
+        orders.database.execute(statement)
+
+
+@pytest.mark.parametrize("how", ["kill", "backend"])
 @pytest.mark.parametrize("cursor", [None, "updated_at"], ids=["full", "incremental"])
-def test_a_killed_first_load_is_gone_on_with(orders: Orders, cursor: str | None) -> None:
+def test_a_first_load_that_died_is_gone_on_with(orders: Orders, cursor: str | None, how: str) -> None:
+    """The next run reads less than half of the table, and ends with what the table has by then."""
     orders.fill(0, ROWS, WIDE)
     orders.configure("replace" if cursor is None else "upsert", cursor)
-    whole = size(orders)
-    if cursor is None and orders.database.dialect == "mysql":
-        # Nothing tells whether its rows are still the same: all is read again.
-        cut(orders, whole)
-        assert resumed(orders) > whole / 2
-    else:
-        killed(orders, PART)
-        again = resumed(orders)
-        assert again < whole / 2, (again, whole)
+    divided = cursor is not None or orders.database.dialect == "postgres"
+    broken(orders, how, PART if divided else 0)
+    change(orders)
+    again = resumed(orders)
+    # Without a cursor nothing tells MySQL's rows that are the same from those that are not: all are read again.
+    assert again < WHOLE / 2 if divided else again > WHOLE / 2, (again, WHOLE)
     assert_same(orders.found(), orders.truth())
-    assert not list(Path(orders.root, ".local/resume").rglob("*.parquet"))
+    assert not list(Path(orders.root, ".local/resume").rglob("*.arrow"))
     orders.right()
 
 
 CHANGES: dict[str, str] = {
-    "updated": "UPDATE orders SET name = 'changed', updated_at = '2025-01-01 00:00:00' WHERE id % 1000 = 0;",
-    "deleted": "DELETE FROM orders WHERE id < 500;",
-    "inserted": "INSERT INTO orders VALUES (-1, 'new', 1, '2025-01-01 00:00:00', '');",
+    "everywhere": "UPDATE orders SET name = 'changed', updated_at = '2025-01-01 00:00:00' WHERE id % 500 = 0;",
     "emptied": "DELETE FROM orders;",
     "moved": "UPDATE orders SET id = id + 1000000 WHERE id < 2000;",
 }
@@ -114,7 +113,7 @@ CHANGES: dict[str, str] = {
 def test_what_changed_after_a_kill_is_in_the_table_at_the_end(orders: Orders, what: str) -> None:
     by_cursor(orders)
     orders.fill(0, ROWS, WIDE)
-    killed(orders, PART)
+    broken(orders)
     orders.database.execute(CHANGES[what])
     resumed(orders)
     assert_same(orders.found(), orders.truth())
@@ -124,7 +123,7 @@ def test_a_table_that_was_made_anew_after_a_kill_is_read_anew(orders: Orders) ->
     """The same name, the same columns, other rows: what was kept of the old one is worth nothing."""
     by_cursor(orders)
     orders.fill(0, ROWS, WIDE)
-    killed(orders, PART)
+    broken(orders)
     orders.database.execute("TRUNCATE TABLE orders;")
     orders.fill(0, ROWS, WIDE, "2020-01-01 00:00:00")
     resumed(orders)
@@ -134,12 +133,11 @@ def test_a_table_that_was_made_anew_after_a_kill_is_read_anew(orders: Orders) ->
 def test_two_kills_go_on_twice(orders: Orders) -> None:
     by_cursor(orders)
     orders.fill(0, ROWS, WIDE)
-    whole = size(orders)
-    killed(orders, 5)
-    killed(orders, 11)
+    broken(orders, pieces=5, after=WHOLE * 2 // 5)
+    broken(orders, after=WHOLE * 2 // 5)
     again = resumed(orders)
     assert_same(orders.found(), orders.truth())
-    assert again < whole / 2, (again, whole)
+    assert again < WHOLE / 2, (again, WHOLE)
 
 
 def _cut(path: Path) -> None:
@@ -147,10 +145,9 @@ def _cut(path: Path) -> None:
 
 
 DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "a piece is gone": ("*.parquet", Path.unlink),
-    "a piece is cut": ("*.parquet", _cut),
+    "a piece is gone": ("piece-*.arrow", Path.unlink),
+    "a piece is cut": ("piece-*.arrow", _cut),
     "the manifest is cut": ("manifest.jsonl", _cut),
-    "the manifest is empty": ("manifest.jsonl", lambda p: p.write_bytes(b"")),
     "the manifest is no JSON": ("manifest.jsonl", lambda p: p.write_bytes(b"\x00\xff{]")),
 }
 
@@ -159,7 +156,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
 def test_what_was_kept_and_is_damaged_is_read_again(orders: Orders, what: str) -> None:
     by_cursor(orders)
     orders.fill(0, ROWS, WIDE)
-    killed(orders, PART)
+    broken(orders)
     pattern, harm = DAMAGES[what]
     found = sorted(Path(orders.root, ".local/resume").rglob(pattern))
     assert found
