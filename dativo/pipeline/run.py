@@ -27,10 +27,11 @@ from dativo.observe.listener import Listener, Silence
 from dativo.observe.redact import redactor
 from dativo.pipeline.background import NOTHING
 from dativo.pipeline.memory import peak_memory
+from dativo.pipeline.order import Order
 from dativo.pipeline.publish import Outcome, Publication, publications, publishes_by_branch
 from dativo.pipeline.refuse import refuse_unbuilt
 from dativo.pipeline.staging import staging_root, sweep
-from dativo.pipeline.stream import Order, StreamRun
+from dativo.pipeline.stream import StreamRun
 from dativo.pipeline.window import windowed
 from dativo.receipt import Receipt, Status, StreamReceipt
 from dativo.sources.protocol import Source

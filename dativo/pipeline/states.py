@@ -200,30 +200,29 @@ def reset_state(job: ResolvedJob, what: Reset) -> JobState:
             contract=streams[each.stream].asset.label,
             contract_hash=streams[each.stream].asset.hash,
         )
-        discard(job, streams[each.stream])
-        key_index(job, streams[each.stream], "").forget()
         if each.exists:
             connectors.forget(job, streams[each.stream], token, each.run, receipt)
             done.append(receipt)
+        discard(job, streams[each.stream])
+        key_index(job, streams[each.stream], "").forget()
     if what.path is not None:
         _forget_in_file(job, {s.stream for s in what.streams}, token)
     if done:
-        begun = started.isoformat(timespec="milliseconds")
-        seconds = round((datetime.now(UTC) - started).total_seconds(), 3)
-        keep_receipt(
-            job,
-            Receipt(
-                run_id=token,
-                job=job.name,
-                tenant_id=job.tenant_id,
-                status="unchanged",
-                exit_code=0,
-                started_at=begun,
-                seconds=seconds,
-                streams=tuple(done),
-            ),
-        )
+        keep_receipt(job, _receipt(job, token, started, done))
     return show_state(job)
+
+
+def _receipt(job: ResolvedJob, token: str, started: datetime, streams: list[StreamReceipt]) -> Receipt:
+    return Receipt(
+        run_id=token,
+        job=job.name,
+        tenant_id=job.tenant_id,
+        status="unchanged",
+        exit_code=0,
+        started_at=started.isoformat(timespec="milliseconds"),
+        seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
+        streams=tuple(streams),
+    )
 
 
 def _forget_in_file(job: ResolvedJob, streams: set[str], token: str) -> None:

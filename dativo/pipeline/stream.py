@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,20 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from dativo import connectors
-from dativo.config.resolve import ResolvedJob, StreamConfig
-from dativo.errors import (
-    CommitUnknown,
-    DativoError,
-    Interrupted,
-)
-from dativo.observe.listener import Listener
+from dativo.config.resolve import StreamConfig
+from dativo.errors import CommitUnknown, DativoError, Interrupted
 from dativo.pipeline import gates
 from dativo.pipeline.background import NOTHING, in_background
 from dativo.pipeline.comparing import Compared, check_listing, check_shared, comparing, wants_deletes
 from dativo.pipeline.history import cursor_column, first_values
 from dativo.pipeline.judgement import refused
+from dativo.pipeline.order import Order
 from dativo.pipeline.plan import StreamPlan, build, plan_hash, privacy_key, table_shape
-from dativo.pipeline.publish import Publication, Ready
+from dativo.pipeline.publish import Ready
 from dativo.pipeline.resume import resume_point
 from dativo.pipeline.staging import staging_folder, staging_root
 from dativo.receipt import StreamReceipt
@@ -38,24 +33,6 @@ if TYPE_CHECKING:
     from dativo.pipeline.passes import Loaded
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True, frozen=True)
-class Order:
-    """What a run asks of each of its streams: its token and begin, how much to read, and what an older state file says.
-
-    With a `publication` streams commit to its branch, and it makes them visible.
-    """
-
-    job: ResolvedJob
-    token: str
-    started: datetime
-    listener: Listener
-    limit: int | None
-    full_refresh: bool
-    state: dict[str, Any]
-    notes: tuple[str, ...]
-    publication: Publication | None = None
 
 
 class StreamRun:
