@@ -21,7 +21,7 @@ from dativo.errors import (
     UnsupportedError,
 )
 from dativo.observe.listener import Listener
-from dativo.pipeline.run import exit_code, kind_of, worst
+from dativo.pipeline.outcome import exit_code, kind_of, worst
 from dativo.receipt import Receipt
 from dativo.state.lock import JobIsRunning
 

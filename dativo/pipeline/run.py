@@ -13,14 +13,11 @@ import msgspec
 from dativo import connectors
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import (
-    ConfigError,
     ContractError,
     DativoError,
     Interrupted,
     SourceError,
     StateError,
-    StoreError,
-    TargetError,
     listed,
 )
 from dativo.observe.listener import Listener, Silence
@@ -28,6 +25,7 @@ from dativo.observe.redact import redactor
 from dativo.pipeline.background import NOTHING
 from dativo.pipeline.memory import peak_memory
 from dativo.pipeline.order import Order
+from dativo.pipeline.outcome import exit_code, kind_of, worst
 from dativo.pipeline.publish import Outcome, Publication, publications, publishes_by_branch
 from dativo.pipeline.refuse import refuse_unbuilt
 from dativo.pipeline.staging import staging_root, sweep
@@ -41,7 +39,6 @@ from dativo.state.receipts import keep_receipt
 from dativo.state.store import read_state, write_state
 
 UNDECIDED = "interrupted during the commit: the next run finds out whether it landed, and does nothing twice"
-_WORST: tuple[Status, ...] = ("failed", "interrupted", "refused", "withheld", "loaded", "unchanged")
 
 
 def sync(
@@ -282,31 +279,6 @@ class _Run:
             peak_memory=peak_memory(),
             streams=tuple(streams),
         )
-
-
-def kind_of(error: DativoError) -> str:
-    """The code of an error; `config` for a target that misses a setting or has one that cannot be."""
-    setting = isinstance(error, TargetError | StoreError) and (error.field or error.lasting)
-    return ConfigError.code if setting else error.code
-
-
-def worst(streams: Sequence[StreamReceipt]) -> Status:
-    """The status of a run whose streams ended so."""
-    return next((s for s in _WORST if any(r.status == s for r in streams)), "unchanged")
-
-
-def exit_code(streams: Sequence[StreamReceipt], job: ResolvedJob) -> int:
-    """The exit code of a run whose streams ended so."""
-    return max((_exit_code(r, job) for r in streams), default=0)
-
-
-def _exit_code(receipt: StreamReceipt, job: ResolvedJob) -> int:
-    if receipt.status in ("failed", "refused", "interrupted", "withheld"):
-        return 2
-    if receipt.violations and receipt.status == "loaded":
-        declared = any(s.name == receipt.stream and s.max_rejects is not None for s in job.streams)
-        return 0 if job.validation_mode == "quarantine" and declared else 1
-    return 0
 
 
 def run_token(now: datetime) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dativo.errors import CommitConflict, DativoError, TargetError
-from dativo.pipeline.run import kind_of
+from dativo.pipeline.outcome import kind_of
 from dativo.targets.iceberg.explain import explain
 from tests.project import Project
 
