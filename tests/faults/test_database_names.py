@@ -98,11 +98,14 @@ PLACES = ("table", "schema", "column", "columns", "cursor_field", "object", "sav
 def test_sql_in_a_name_is_a_name(orders: Orders, place: str) -> None:
     orders.database.execute(CANARY)
     orders.fill(0, 5)
+    before = orders.found()
     for text in INJECTIONS:
         configured(orders, place, text)
         ended = orders.here()
-        if place == "object" and ended.code == 0:
-            assert_same(orders.found(), orders.truth())
+        if place == "object":
+            # A name for people: where it can be none, what an earlier one loaded stays.
+            before = orders.truth() if ended.code == 0 else before
+            assert_same(orders.found(), before)
         elif place == "saved cursor":
             assert ended.code in (0, 2), ended
         else:
@@ -174,8 +177,12 @@ def test_a_condition_is_sql_and_can_change_nothing(orders: Orders) -> None:
         "1=1 -- x\n)",
     ]
     if orders.database.dialect == "postgres":
+        # Before Postgres 16 a transaction that may only read can do this; it is taken back as every reading is.
+        orders.configure(table={"name": "orders", "where": "lo_import('/etc/hostname') > 0"})
+        orders.here()
+        assert orders.database.select("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
+        before = orders.found()
         harms += [
-            "lo_import('/etc/passwd') > 0",
             "(SELECT count(*) FROM pg_read_file('/etc/passwd')) > 0 AND nextval('s') > 0",
         ]
     for harm in harms:
