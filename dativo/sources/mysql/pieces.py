@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from dativo.sources.mysql.chunks import Chunks, chunk_rows
 from dativo.sources.mysql.failure import address
 from dativo.sources.mysql.relation import Described, border, read_rows
 from dativo.sources.mysql.session import Session
-from dativo.sources.mysql.sql import Condition, Select, beyond, quoted, up_to
+from dativo.sources.mysql.sql import Condition, beyond, quoted, up_to
 from dativo.sources.mysql.values import is_bytes, order_of, parameter
 from dativo.sources.protocol import FAULT, Meter, Piece, Staged
 
@@ -106,7 +106,8 @@ class Pieces:
                 after = chunks.reached
 
     def _proof_of(self, chunks: Chunks, after: _Key | None) -> dict[str, Any]:
-        return self._proof(after, _Reached(key=list(chunks.reached or ())))
+        # Where the table had ended there is nothing to be kept.
+        return self._proof(after, _Reached(key=list(chunks.reached or ()))) if chunks.reached != after else {}
 
     def _chain(self, staged: Sequence[Staged]) -> list[Staged]:
         """The kept pieces of this reading that follow each other from the begin of the table."""
@@ -187,5 +188,4 @@ def worth_several(session: Session, described: Described) -> bool:
         return False
     if described.bounds is not None and described.bounds.lower is not None:
         return False
-    all_of_it = replace(described, select=Select(described.select.source))
-    return border(session, all_of_it, [], 2 * chunk_rows(described.row_bytes)) is not None
+    return border(session, described, [], 2 * chunk_rows(described.row_bytes)) is not None

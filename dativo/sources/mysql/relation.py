@@ -222,10 +222,13 @@ def read_rows(
 
 
 def border(session: Session, described: Described, more: Sequence[Condition], rows: int) -> list[str] | None:
-    """The key of the row that is the last of so many in the order of the primary key; None where there are fewer."""
+    """The key of the row that is the last of so many in the order of the primary key; None where there are fewer.
+
+    Of all the table's rows: the index alone tells it, while the relation's own conditions may be slow.
+    """
     key = described.key
     columns = [column_of(described.wire[k], "string") for k in key]
-    select = replace(described.select, source=f"{described.select.source} FORCE INDEX (PRIMARY)").where(*more)
+    select = Select(f"{described.select.source} FORCE INDEX (PRIMARY)", tuple(more))
     sql, values = select.sql(names(key), f"ORDER BY {names(key)} LIMIT 1 OFFSET {rows - 1}")
     found = None
     for block in session.stream(sql, values, f"dividing {described.name}", lambda _: None):
