@@ -35,7 +35,7 @@ from dativo.staging.duck import connected
 from dativo.staging.identity import HIGH, LOW, content, identity
 from dativo.staging.index import KeyIndex
 from dativo.staging.places import Places, Values
-from dativo.targets.protocol import APPEND, Target
+from dativo.targets.protocol import FILL, Target
 
 _CURSOR = "__dativo_cursor"
 _AT = "__dativo_at"
@@ -158,7 +158,7 @@ class Merging:
         revising = Revising(self, verdict, gone)
         return Compared(
             plan,
-            revising.revision() if known else APPEND,
+            revising.revision() if known else FILL,
             verdict.updated,
             0 if gone is None else count(gone),
             notes,

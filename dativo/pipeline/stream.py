@@ -27,7 +27,7 @@ from dativo.pipeline.staging import staging_folder, staging_root
 from dativo.receipt import StreamReceipt
 from dativo.sources.protocol import Extract, Meter, Source
 from dativo.state.cursor import Cursor
-from dativo.targets.protocol import APPEND, REPLACE, Committed, Opened, Revision, Target, UnseenTarget
+from dativo.targets.protocol import APPEND, FILL, REPLACE, Committed, Opened, Revision, Target, UnseenTarget
 
 if TYPE_CHECKING:
     from dativo.pipeline.passes import Loaded
@@ -296,7 +296,10 @@ class StreamRun:
         if self.receipt.write_mode == "replace":
             # A table with one row a key has all of them replaced, whatever day they were loaded on.
             return replace(REPLACE, whole=self.job.write_mode in ("upsert", "scd2"))
-        return self.compared.revision if self.compared is not None else APPEND
+        if self.compared is not None:
+            return self.compared.revision
+        # Keys were not compared because there was nothing to compare them with.
+        return FILL if self.job.write_mode in ("upsert", "scd2") else APPEND
 
     def _remember(self, version: str | None) -> None:
         """Tells the key index what was committed. It is only a cache: what goes wrong with it is no failure of the run."""

@@ -109,17 +109,18 @@ class TableShape:
 class Revision:
     """What a commit does to the rows that are in the table already, besides adding those that were written.
 
-    `append` does nothing to them. `replace` takes all of them out, or those of the run's ingest date where the table is
-    partitioned by it; with `whole` all of them in any case. `merge` takes those out whose key stands in `gone`, and gives
-    those whose key stands in `amended` the values that stand beside it there; where `only` names a boolean column of the
-    table, rows in which it is not true are left alone.
+    `append` does nothing to them; `fill` is an append to a table without rows, and CommitConflict is raised where somebody
+    else has put some there meanwhile. `replace` takes all of them out, or those of the run's ingest date where the table
+    is partitioned by it; with `whole` all of them in any case. `merge` takes those out whose key stands in `gone`, and
+    gives those whose key stands in `amended` the values that stand beside it there; where `only` names a boolean column
+    of the table, rows in which it is not true are left alone.
 
     `gone` and `amended` are Parquet files with one row a key: LOW and HIGH (the identity of the `key` fields), the key's
     columns under their own names, and in `amended` the columns that change. A key that the table does not have is no
     mistake. No key stands in both.
     """
 
-    kind: Literal["append", "replace", "merge"] = "append"
+    kind: Literal["append", "fill", "replace", "merge"] = "append"
     key: tuple[Field, ...] = ()
     gone: Path | None = None
     amended: Path | None = None
@@ -128,6 +129,7 @@ class Revision:
 
 
 APPEND = Revision()
+FILL = Revision("fill")
 REPLACE = Revision("replace")
 
 

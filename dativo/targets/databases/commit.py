@@ -133,7 +133,7 @@ class _Commit:
             token=plan.token,
             commit=number,
             at=moment(),
-            operation=plan.revision.kind,
+            operation="append" if plan.revision.kind == "fill" else plan.revision.kind,
             added=added,
             removed=removed,
             updated=updated,

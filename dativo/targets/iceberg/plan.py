@@ -32,10 +32,10 @@ class Plan:
     `token` stands in the table once it is done, under the property `token_key`, which holds the newest tokens first.
     `expected` is the token that stood there when the run began (None: none); another one means that another run of the
     job was faster. `schema` and `spec` are those of a new table; `ids` and `written_spec` are the field ids and the
-    partitioning that the data files were written with. `replace` tells the data files that leave; `merge` works out what
-    becomes of single rows. `rewrites` are files whose rows `files` hold anew, no row changed: each path with those of the
-    delete files that were applied, which must still be in the table and be all of them. `location` is where a new table's
-    files were written, with `io`.
+    partitioning that the data files were written with. `fills` tells that the table must have no rows yet. `replace` tells
+    the data files that leave; `merge` works out what becomes of single rows. `rewrites` are files whose rows `files` hold
+    anew, no row changed: each path with those of the delete files that were applied, which must still be in the table and
+    be all of them. `location` is where a new table's files were written, with `io`.
     """
 
     identifier: tuple[str, str]
@@ -51,6 +51,7 @@ class Plan:
     written_spec: PartitionSpec | None = None
     changes: tuple[Change, ...] = ()
     replace: Callable[[DataFile], bool] | None = None
+    fills: bool = False
     merge: Merging | None = None
     rewrites: Mapping[str, frozenset[str]] = field(default_factory=dict)
     location: str | None = None

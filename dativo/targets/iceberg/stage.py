@@ -26,6 +26,7 @@ def stage(catalog: Catalog, table: Table | None, plan: Plan, *, snapshot: bool) 
     except ValueError as error:
         raise _moved(plan, str(error)) from error
     _check_shape(staged.metadata, plan)
+    _check_empty(table, plan)
     found = _contents(table, plan)
     edit = _edit(staged, table, plan, found)
     properties = staged.metadata.properties
@@ -81,6 +82,17 @@ def _check_shape(metadata: TableMetadata, plan: Plan) -> None:
         raise _moved(plan, ", ".join(moved))
     if plan.written_spec is not None and metadata.spec() != plan.written_spec:
         raise _moved(plan, "its partitioning")
+
+
+def _check_empty(table: Table | None, plan: Plan) -> None:
+    """Raises CommitConflict when a table that the run found without rows has some: its keys were not compared with them."""
+    snapshot = table.current_snapshot() if table is not None and plan.fills else None
+    if snapshot is not None and snapshot.summary is not None and int(snapshot.summary.get("total-records") or 0):
+        raise CommitConflict(
+            f"somebody else loaded rows into {plan.name}, which was empty, while this run was reading; this run changed "
+            "nothing",
+            hint="run again: its keys are compared with what is there then",
+        )
 
 
 def _moved(plan: Plan, what: str) -> CommitConflict:

@@ -32,6 +32,7 @@ from dativo.targets.iceberg.overwrite import counted
 from dativo.targets.iceberg.partitions import check_partitioning, partition_spec, replaces_day
 from dativo.targets.iceberg.plan import Plan, field_ids, newest_token
 from dativo.targets.iceberg.rejects import Rejects
+from dativo.targets.iceberg.rollback import rolled_back
 from dativo.targets.iceberg.schema import check_identifiers, iceberg_schema, restored, table_columns
 from dativo.targets.iceberg.staged import Staged, stage_schema
 from dativo.targets.iceberg.storage import storage_options
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 # A run that has gone on for longer looks whether its files are still there.
 LONG = timedelta(days=1)
+
+
+ROLLED_BACK = "somebody put the table back to a snapshot before this job's last commit: everything is read again"
 
 
 class Branch(Protocol):
@@ -136,6 +140,9 @@ class IcebergTarget:
             try:
                 job = self.job
                 opened.saved = decode_state(table.properties, job.tenant_id, job.name, self.stream.name, table.io)
+                if opened.saved is not None and rolled_back(table, self.run_key):
+                    opened.saved = None
+                    opened.changes = (*opened.changes, ROLLED_BACK)
             except DamagedState as error:
                 opened.damaged = error
         return opened
@@ -193,6 +200,7 @@ class IcebergTarget:
             plan.properties = {**self.shape.properties, self.state_key: state}
             plan.files = written.files
             plan.replace = self._replaces(revision.whole) if revision.kind == "replace" else None
+            plan.fills = revision.kind == "fill"
             plan.merge = merge = self._merge(revision)
             plan.ids = field_ids(self.writer.schema)
             plan.written_spec = self.writer.spec
