@@ -90,7 +90,8 @@ class Flow:
         """Ends what is being read, and waits until it has ended, or the server does not let it end."""
         longest = self._halt.now()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        wait(self._made.values(), longest)
+        # Those that nobody began will not be heard of.
+        wait([future for future in self._made.values() if not future.cancelled()], longest)
         self._made.clear()
 
 
