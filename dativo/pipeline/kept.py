@@ -66,6 +66,8 @@ class Folder:
             manifest.write(msgspec.json.encode(entry) + b"\n")
             manifest.flush()
             os.fsync(manifest.fileno())
+        if isinstance(entry, Kept):
+            self.kept[entry.name] = entry
 
     def remove(self) -> None:
         """Removes what was kept."""

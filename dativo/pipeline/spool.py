@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 import shutil
-from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,8 @@ from dativo.sources.protocol import FILE, ROW, Extract, Meter, Piece, Staged
 
 # Bytes that have to be free for rows to be kept as they are.
 ROOM = 20 << 30
+# Frames that wait to be written.
+BEHIND = 4
 # pyarrow has no types of its own.
 _ipc: Any = importlib.import_module("pyarrow.ipc")
 _T = TypeVar("_T")
@@ -68,45 +71,22 @@ class Spool:
 
     def _reading(self, extract: Extract, meter: Meter) -> Generator[pl.DataFrame, None, None]:
         assert extract.pieces is not None
-        taken: list[Kept] = []
+        taken: list[str] = []
         resumed = 0
         staged = [Staged(k.name, k.rows, k.proof) for k in self.folder.kept.values()]
-        with closing(_generated(extract.pieces(staged))) as pieces, closing(_Notes(self)) as notes:
+        with closing(_generated(extract.pieces(staged))) as pieces, closing(_Keeping(self.folder)) as keeping:
             for piece in pieces:
                 if meter.stop.is_set():
                     raise Interrupted(NOTHING)
+                taken.append(piece.name)
                 if isinstance(piece, Staged):
-                    taken.append(self.folder.kept[piece.name])
                     resumed += piece.rows
-                    yield from self._stored(taken[-1], None)
+                    yield from self._stored(self.folder.kept[piece.name], None)
                 else:
-                    taken.append((yield from self._piece(piece, notes)))
+                    yield from keeping.rows(piece)
         if resumed:
             extract.notes.append(f"{resumed} rows were kept from a run that did not end")
-        self.taken = taken
-
-    def _piece(self, piece: Piece, notes: _Notes) -> Generator[pl.DataFrame, None, Kept]:
-        """The rows of a piece, which are kept while they are handed on."""
-        self.folder.files += 1
-        path = self.folder.path / f"piece-{self.folder.files:06d}.arrow"
-        rows = 0
-        writer: Any = None
-        try:
-            with closing(piece.frames()) as frames:
-                for frame in frames:
-                    table = frame.drop(ROW).to_arrow(compat_level=pl.CompatLevel.newest())
-                    with writing(self.folder.path):
-                        writer = writer or _writer(path, table.schema)
-                        writer.write_table(table)
-                    rows += frame.height
-                    yield frame
-        finally:
-            if writer is not None:
-                with writing(self.folder.path):
-                    writer.close()
-        found = Kept(piece.name, path.name, rows, path.stat().st_size if rows else 0, piece.proof())
-        notes.take(found)
-        return found
+        self.taken = [self.folder.kept[name] for name in taken]
 
     def _again(self, wanted: Sequence[str]) -> Generator[pl.DataFrame, None, None]:
         columns = {*wanted, FILE} - {ROW}
@@ -127,26 +107,63 @@ class Spool:
                 yield frame
 
 
-class _Notes:
-    """Notes complete pieces in a thread of its own: the disk is waited for while the next piece is read."""
+class _Keeping:
+    """Keeps the rows of pieces in a thread of its own, a few frames behind: the disk is waited for while more is read."""
 
-    def __init__(self, spool: Spool) -> None:
-        self.spool = spool
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="dativo-spool")
-        self.noted: list[Future[None]] = []
+        self.behind: deque[Future[None]] = deque()
+        self.writer: Any = None
+        self.failed = False
 
-    def take(self, entry: Kept) -> None:
-        self.noted.append(self.thread.submit(self._note, entry))
+    def rows(self, piece: Piece) -> Generator[pl.DataFrame, None, None]:
+        """The rows of a piece, which are kept while they are handed on."""
+        self.folder.files += 1
+        path = self.folder.path / f"piece-{self.folder.files:06d}.arrow"
+        count = 0
+        with closing(piece.frames()) as frames:
+            for frame in frames:
+                count += frame.height
+                self._do(partial(self._write, path, frame))
+                yield frame
+        self._do(partial(self._end, path, piece.name, count, piece.proof()))
 
-    def _note(self, entry: Kept) -> None:
-        with writing(self.spool.folder.path):
-            self.spool.folder.note(entry)
-        self.spool.folder.kept[entry.name] = entry
+    def _do(self, work: Callable[[], None]) -> None:
+        self.behind.append(self.thread.submit(self._done, work))
+        if len(self.behind) > BEHIND:
+            self.behind.popleft().result()
+
+    def _done(self, work: Callable[[], None]) -> None:
+        """Does the work, unless something before it failed: a piece is noted only with all of its rows."""
+        if not self.failed:
+            self.failed = True
+            work()
+            self.failed = False
+
+    def _write(self, path: Path, frame: pl.DataFrame) -> None:
+        # Text as Polars has it may be a view of much more than itself, and would be written with all of that.
+        table = frame.drop(ROW).to_arrow(compat_level=pl.CompatLevel.oldest())
+        with writing(self.folder.path):
+            self.writer = self.writer or _writer(path, table.schema)
+            self.writer.write_table(table)
+
+    def _end(self, path: Path, name: str, rows: int, proof: dict[str, Any]) -> None:
+        with writing(self.folder.path):
+            self._close_file()
+            self.folder.note(Kept(name, path.name, rows, path.stat().st_size if rows else 0, proof))
+
+    def _close_file(self) -> None:
+        if self.writer is not None:
+            writer, self.writer = self.writer, None
+            writer.close()
 
     def close(self) -> None:
-        """Waits for all that was taken; raises TargetError when one could not be noted."""
+        """Waits for all that was handed on; raises TargetError when it could not be kept."""
         self.thread.shutdown(wait=True)
-        for future in self.noted:
+        with suppress(OSError):
+            self._close_file()
+        for future in self.behind:
             future.result()
 
 
