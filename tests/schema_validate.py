@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -66,7 +67,9 @@ def main() -> int:
             for fault in faults(path):
                 print(fault)
                 found += 1
-        checked = validate(chosen)
+        # A path in a job is looked for in the working directory first.
+        with contextlib.chdir(ROOT / project):
+            checked = validate(chosen)
         for problem in checked.problems:
             if problem.severity == "error":
                 print(problem.render())
