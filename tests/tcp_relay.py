@@ -35,7 +35,7 @@ class Relay:
     def __init__(self, server_port: int) -> None:
         self.server_port = server_port
         self.trap: Trap | None = None
-        self.kept: list[socket.socket] = []
+        self.lines: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -44,10 +44,12 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self.listener.accept()
+                self.lines.append(client)
                 if self.trap is not None and self.trap.closed and self.trap.sprung:
                     client.close()
                     continue
                 server = socket.create_connection(("127.0.0.1", self.server_port))
+                self.lines.append(server)
                 threading.Thread(target=self._upstream, args=(client, server), daemon=True).start()
                 threading.Thread(target=_pump, args=(server, client), daemon=True).start()
 
@@ -75,15 +77,13 @@ class Relay:
             server.settimeout(2)
             with contextlib.suppress(OSError):
                 server.recv(1)
-        if trap.what == "go silent":
-            self.kept.append(server)
-        else:
+        if trap.what != "go silent":
             _shut(server)
 
     def close(self) -> None:
         self.listener.close()
-        for kept in self.kept:
-            _shut(kept)
+        for line in self.lines:
+            _shut(line)
 
 
 def _pump(server: socket.socket, client: socket.socket) -> None:
