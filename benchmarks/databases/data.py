@@ -96,7 +96,7 @@ def changes(core: Environment, rows: Path, step: int) -> tuple[Path, dict[str, i
     """A Parquet file that changes every `step`-th of the rows of another and adds as many; what the table holds then."""
     path = rows.with_name(f"{rows.stem}-changes-{step}.parquet")
     command = [str(core.python), "-c", _CHANGES, str(rows), str(step), str(path)]
-    facts: dict[str, int] = measure.run_json(command, cwd=BENCH)
+    facts: dict[str, int] = measure.run_json(command, cwd=path.parent)
     return path, facts
 
 
