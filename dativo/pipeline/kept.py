@@ -24,7 +24,7 @@ import msgspec
 
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import TargetError
-from dativo.state.process import identity
+from dativo.state.process import identity, lives
 
 VERSION = 1
 MANIFEST = "manifest.jsonl"
@@ -106,8 +106,7 @@ def open_folder(job: ResolvedJob, stream: StreamConfig, token: str, fingerprint:
 
 def left_over(job: ResolvedJob, stream: StreamConfig) -> list[Path]:
     """The folders that dead runs of a stream have left."""
-    folders = (f for f in sorted(_root(job, stream).glob("*~*")) if f.is_dir())
-    return [f for f in folders if (owner := f.name.rpartition("~")[2]) == _FREE or not _lives(owner)]
+    return [f for f in sorted(_root(job, stream).glob("*~*")) if f.is_dir() and _is_free(f)]
 
 
 def discard(job: ResolvedJob, stream: StreamConfig) -> None:
@@ -129,8 +128,7 @@ def _take_over(root: Path, folder: Path) -> bool:
     """Makes the folder of a dead run ours; others are removed. Whether there was one."""
     found = False
     for other in sorted(root.glob("*~*"), reverse=True):
-        owner = other.name.rpartition("~")[2]
-        if owner != _FREE and _lives(owner):
+        if not _is_free(other):
             continue
         if found:
             shutil.rmtree(other, ignore_errors=True)
@@ -145,18 +143,18 @@ def _take_over(root: Path, folder: Path) -> bool:
 def _sweep(everything: Path) -> None:
     """Removes what other jobs' runs have left and nobody wanted for a long time."""
     for folder in everything.glob("*/*/*/*~*"):
-        owner = folder.name.rpartition("~")[2]
         with contextlib.suppress(OSError):
             age = time.time() - folder.stat().st_mtime
-            if age > ABANDONED_AFTER.total_seconds() and (owner == _FREE or not _lives(owner)):
+            if age > ABANDONED_AFTER.total_seconds() and _is_free(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lives(owner: str) -> bool:
+def _is_free(folder: Path) -> bool:
+    """Whether no run works in a folder: its own is dead, or has left it."""
     try:
-        return owner == identity(int(owner.split("-")[0]))
+        return not lives(folder.name.rpartition("~")[2])
     except ValueError:
-        return False
+        return True
 
 
 def _read_manifest(folder: Path, fingerprint: str) -> list[Kept]:

@@ -17,7 +17,7 @@ from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import TargetError
 from dativo.staging.identity import SCHEME
 from dativo.staging.index import KeyIndex
-from dativo.state.process import identity
+from dativo.state.process import identity, lives
 from dativo.state.store import state_root
 
 TOKEN_LENGTH = 36
@@ -57,7 +57,7 @@ def sweep(root: Path) -> int:
     for folder in root.glob("*~*-*"):
         owner = folder.name.rpartition("~")[2]
         with contextlib.suppress(ValueError):
-            if owner != identity(int(owner.split("-")[0])):
+            if not lives(owner):
                 shutil.rmtree(folder, ignore_errors=True)
                 swept += 1
     return swept
@@ -69,6 +69,6 @@ def alive(root: Path) -> frozenset[str]:
     for folder in root.glob("*~*-*"):
         name, _, owner = folder.name.rpartition("~")
         with contextlib.suppress(ValueError):
-            if owner == identity(int(owner.split("-")[0])):
+            if lives(owner):
                 found.add(name[:TOKEN_LENGTH])
     return frozenset(found)

@@ -16,3 +16,8 @@ def identity(pid: int) -> str:
         os.kill(pid, 0)
         return f"{pid}-alive"
     return f"{pid}-gone"
+
+
+def lives(owner: str) -> bool:
+    """Whether the process of this identity is still there; ValueError for a text that is none."""
+    return owner == identity(int(owner.split("-")[0]))

@@ -26,12 +26,11 @@ Batches = Callable[[Sequence[str], int | None], Generator[pl.DataFrame, None, No
 @dataclass(slots=True, frozen=True)
 class Part:
     """A relation, or a piece of one, as it is read: its position among the files of the extract, the dtypes of its columns,
-    its rows, the number of the first of them, and what is told when it was read to its end (the number of rows)."""
+    its rows, and what is told when it was read to its end (the number of rows)."""
 
     file: int
     dtypes: dict[str, pl.DataType]
     batches: Batches
-    first_row: int = 1
     ended: Callable[[int], None] = lambda _: None
 
 
@@ -118,7 +117,7 @@ def _rows(
                 raise Interrupted("stopped while reading; nothing was committed")
             if left is not None and data.height > left - count:
                 data = data.head(left - count)
-            frame = _completed(data, part, wanted, part.first_row + count)
+            frame = _completed(data, part, wanted, 1 + count)
             count += data.height
             meter.rows += data.height
             meter.bytes += int(data.estimated_size())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dativo.config.connection import Connection
 from dativo.config.field import Field
 from dativo.errors import TargetError
+from dativo.targets.databases.client import Client
 from dativo.targets.databases.dialect import BOUND, Lost, listed, quoted
 from dativo.targets.databases.mysql_failure import LocalForbidden, misfit, translated
 from dativo.targets.databases.mysql_local import FILE, send_local
@@ -40,7 +41,7 @@ _SETTINGS = (
 )
 
 
-class MySqlSession:
+class MySqlSession(Client):
     """One connection to a MySQL or MariaDB."""
 
     def __init__(self, connection: Connection) -> None:
@@ -50,7 +51,7 @@ class MySqlSession:
         flags = importlib.import_module("pymysql.constants.CLIENT")
         tls = {n: v for n in ("ssl_ca", "ssl_cert", "ssl_key") if (v := connection.get(n))}
         with self._failures("connecting to the database"):
-            self.client: Any = driver.connect(
+            self.client = driver.connect(
                 host=connection.get("host"),
                 port=_port(connection),
                 user=connection.get("user") or "",
@@ -72,7 +73,6 @@ class MySqlSession:
             for setting in _SETTINGS:
                 self.run(setting)
             self.identity = str(self.rows("SELECT CONNECTION_ID()")[0][0])
-            self.maria = "mariadb" in str(self.rows("SELECT VERSION()")[0][0]).lower()
         except BaseException:
             self.close()
             raise
@@ -162,18 +162,6 @@ class MySqlSession:
                     values = [value for row in part.iter_rows() for value in row]
                     loaded += cursor.execute(into + ", ".join([f"({one})"] * part.height), values)
         return loaded
-
-    def commit(self) -> None:
-        with self._failures("committing"):
-            self.client.commit()
-
-    def rollback(self) -> None:
-        with contextlib.suppress(Exception):
-            self.client.rollback()
-
-    def close(self) -> None:
-        with contextlib.suppress(Exception):
-            self.client.close()
 
     def end(self, identity: str) -> None:
         with contextlib.suppress(Lost, TargetError):

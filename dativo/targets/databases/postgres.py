@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from dativo.config.connection import Connection
 from dativo.config.field import Field
+from dativo.targets.databases.client import Client
 from dativo.targets.databases.dialect import BOUND
 from dativo.targets.databases.place import Place
 from dativo.targets.databases.postgres_failure import translated
@@ -24,7 +25,6 @@ CONNECT_SECONDS = 10
 # As long as a run waits for another one that loads the same table, and for a server that has fallen silent.
 LOCK_SECONDS = 600
 SILENT_SECONDS = 120
-ROWS_A_BATCH = 64 * 1024
 _SETTINGS = (
     "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
     f"SET lock_timeout = '{LOCK_SECONDS}s'",
@@ -51,14 +51,14 @@ def uri(connection: Connection) -> str:
     return "postgresql://?" + "&".join(f"{k}={quote(v, safe='')}" for k, v in options.items())
 
 
-class PostgresSession:
+class PostgresSession(Client):
     """One connection to a Postgres."""
 
     def __init__(self, connection: Connection) -> None:
         driver: Any = importlib.import_module("adbc_driver_postgresql.dbapi")
         self.connection = connection
         with self._failures("connecting to the database"):
-            self.client: Any = driver.connect(uri(connection))
+            self.client = driver.connect(uri(connection))
         try:
             for setting in _SETTINGS:
                 self.run(setting)
@@ -110,18 +110,6 @@ class PostgresSession:
         with self._failures(f"loading {table.name if table.schema else 'keys'}"), self.client.cursor() as cursor:
             rows = reader(path, [f.name for f in fields])
             return int(cursor.adbc_ingest(table.table, rows, mode="append", **where))
-
-    def commit(self) -> None:
-        with self._failures("committing"):
-            self.client.commit()
-
-    def rollback(self) -> None:
-        with contextlib.suppress(Exception):
-            self.client.rollback()
-
-    def close(self) -> None:
-        with contextlib.suppress(Exception):
-            self.client.close()
 
     def end(self, identity: str) -> None:
         number, _, begun = identity.partition(" ")
