@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import polars as pl
 
 from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
 from dativo.contract.columns import match_columns
 from dativo.errors import SourceError
+from dativo.sources.database.ahead import ahead
 from dativo.sources.database.columns import as_text, check_cursor, chosen
 from dativo.sources.database.faults import absent, marked
 from dativo.sources.database.names import shown
 from dativo.sources.database.window import Bounds
-from dativo.sources.mysql.ahead import ahead
 from dativo.sources.mysql.decode import decoded
 from dativo.sources.mysql.session import Session
 from dativo.sources.mysql.sql import Condition, Select, names, quoted, relation_source
@@ -25,6 +27,10 @@ from dativo.sources.mysql.wire import Block, WireColumn
 from dativo.sources.protocol import FAULT, Meter
 
 _TRANSACTIONAL = ("InnoDB", "ndbcluster", "ROCKSDB", "TokuDB")
+# Blocks that are fetched before they are asked for.
+_AHEAD = 2
+# Seconds in which a statement that nobody waits for is ended without its connection.
+_PATIENCE = 10.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -213,12 +219,22 @@ def read_rows(
                 )
 
     blocks: Generator[Block, None, None] = session.stream(sql, values, f"reading {described.name}", check)
-    with closing(ahead(blocks, meter.stop, session.close)) as fetched:
+    with closing(ahead(blocks, meter.stop, partial(_end, session, meter.stop), _AHEAD)) as fetched:
         for block in fetched:
             if last_key is not None:
                 last_key[:] = _last_key(block, taken, len(key))
             frame = _frame(block, columns, asked, len(taken))
             yield from frame.iter_slices(batch_size) if batch_size is not None else (frame,)
+
+
+def _end(session: Session, stop: threading.Event, fetching: threading.Thread) -> None:
+    """Waits for a thread that fetches rows to end its statement; the session goes where it does not get there."""
+    if stop.is_set():
+        session.close()
+    fetching.join(_PATIENCE)
+    if fetching.is_alive():
+        session.close()
+        fetching.join()
 
 
 def border(session: Session, described: Described, more: Sequence[Condition], rows: int) -> list[str] | None:

@@ -6,19 +6,17 @@ a few page ranges are in memory at once, whatever the size of the table.
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from dativo.sources.database.ahead import ahead
 from dativo.sources.database.names import shown
 from dativo.sources.postgres import sql
 from dativo.sources.postgres.catalog import Found, Member
 from dativo.sources.postgres.decode import decoded
-from dativo.sources.postgres.flow import PATIENCE, Flow, Halt, Halted, check_stop
+from dativo.sources.postgres.flow import Flow, Halt, Halted
 from dativo.sources.postgres.session import BATCH_BYTES, Session
 from dativo.sources.postgres.types import Rule
 from dativo.sources.protocol import FAULT, Meter
@@ -27,6 +25,7 @@ from dativo.sources.protocol import FAULT, Meter
 RANGE_BYTES = 8 << 20
 # A relation of no more bytes is read by one connection.
 SMALL_BYTES = 32 << 20
+# Frames that are fetched before they are asked for.
 _AHEAD = 4
 
 
@@ -88,7 +87,9 @@ class Reading:
         if limit is not None:
             tail += f" LIMIT {int(limit)}"
         text, columns = self._query(names, self.found.sql, tail=tail)
-        yield from ahead(lambda halt: self._frames(text, columns, halt, faults=FAULT in names), self.meter)
+        halt = Halt()
+        frames = self._frames(text, columns, halt, faults=FAULT in names)
+        yield from ahead(frames, self.meter.stop, lambda fetching: fetching.join(halt.now()), _AHEAD)
 
     def _query(self, names: Sequence[str], source: str, condition: str = "", tail: str = "") -> tuple[str, sql.Columns]:
         """The SELECT of some columns, and how what it gives is taken apart; with FAULT all columns that can have one."""
@@ -139,40 +140,3 @@ def ranges(
     step = max(size // a_page, 1)
     for start in range(first, end, step):
         yield Range(member, start, min(start + step, end))
-
-
-def ahead(produce: Callable[[Halt], Iterator[pl.DataFrame]], meter: Meter) -> Generator[pl.DataFrame, None, None]:
-    """The frames of a generator that runs in a thread of its own, a few frames ahead."""
-    made: queue.Queue[pl.DataFrame | BaseException | None] = queue.Queue(_AHEAD)
-    halt = Halt()
-
-    def put(item: pl.DataFrame | BaseException | None) -> None:
-        while not halt.wanted:
-            with suppress(queue.Full):
-                made.put(item, timeout=PATIENCE)
-                return
-
-    def run() -> None:
-        try:
-            for frame in produce(halt):
-                put(frame)
-            put(None)
-        except BaseException as error:  # noqa: BLE001 - raised where the frames are taken
-            put(error)
-
-    thread = threading.Thread(target=run, name="dativo-postgres", daemon=True)
-    thread.start()
-    try:
-        while True:
-            try:
-                item = made.get(timeout=PATIENCE)
-            except queue.Empty:
-                check_stop(meter)
-                continue
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        thread.join(halt.now())

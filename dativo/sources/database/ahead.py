@@ -12,16 +12,16 @@ from dativo.errors import Interrupted
 T = TypeVar("T")
 
 _WAIT = 0.1
-_PATIENCE = 10.0
 
 
 def ahead(
-    items: Generator[T, None, None], stop: threading.Event, abandon: Callable[[], None], depth: int = 2
+    items: Generator[T, None, None], stop: threading.Event, end: Callable[[threading.Thread], None], depth: int
 ) -> Generator[T, None, None]:
     """The items in their order, up to `depth` of them before they are asked for.
 
     Their error is raised where they end with one. `stop` set raises Interrupted. Closed early, the items are closed by the
-    thread that fetches them; `abandon` is called where it does not get there because it waits for the next item.
+    thread that fetches them. `end` waits for that thread, which fetches nothing more, and sees to it that it does not wait
+    for the next item for ever.
     """
     held: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
     closed = threading.Event()
@@ -42,12 +42,7 @@ def ahead(
             yield item
     finally:
         closed.set()
-        if stop.is_set():
-            abandon()
-        thread.join(_PATIENCE)
-        if thread.is_alive():
-            abandon()
-            thread.join()
+        end(thread)
 
 
 def _fetch(
