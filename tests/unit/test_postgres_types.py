@@ -106,6 +106,12 @@ KEPT = [
     case("uuid[]", "array", {"'{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}'": ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]},
          items="string"),
     case("mood[]", "array", {"'{🦆}'": ["🦆"]}, items="string"),
+    case("bytea[]", "array", {r"""'{"\\x00ff",NULL,"\\x"}'""": [b"\x00\xff", None, b""]}, items="binary"),
+    case("money[]", "array", {"'{1.5,NULL,-3}'": [number("1.50"), None, number("-3.00")]}, items="decimal(19,2)"),
+    case("money[]", "string", {"'{{1.5},{-3}}'": "[[1.50],[-3.00]]"}),
+    case("inet[]", "array", {"'{1.2.3.4,10.0.0.1/8,NULL}'": ["1.2.3.4", "10.0.0.1/8", None]}, items="string"),
+    case("cidr[]", "array", {"'{1.2.3.4/32}'": ["1.2.3.4/32"]}, items="string"),
+    case("whole[]", "json", {"""'{"{1,2}","{3}"}'""": "[[1,2],[3]]"}),
     case("timestamptz[]", "array",
          {"'{2024-01-01 00:00+01}'": [datetime(2023, 12, 31, 23, tzinfo=UTC)]}, items="timestamptz"),
     case("integer[]", "string", {"'{{1,2},{3,4}}'": "[[1,2],[3,4]]", "'{1}'": "[1]"}),
@@ -139,7 +145,8 @@ FAULTY = [
 def bench(project: Project, postgres_server: Postgres) -> PostgresBench:
     made = PostgresBench(project, postgres_server)
     made.sql(
-        "CREATE TYPE mood AS ENUM ('so so', '🦆'); CREATE DOMAIN cents AS numeric(6,2); CREATE DOMAIN amount AS cents;"
+        "CREATE DOMAIN whole AS int[]; CREATE TYPE mood AS ENUM ('so so', '🦆');"
+        "CREATE DOMAIN cents AS numeric(6,2); CREATE DOMAIN amount AS cents;"
         "CREATE TYPE address AS (street text, no int, until timestamp)"
     )
     return made

@@ -89,7 +89,13 @@ TYPES: dict[str, Rule] = {
     "cidr": replace(TEXT, sql="pg_catalog.textin(pg_catalog.cidr_out({}))"),
 }
 # Elements that Arrow's lists hold as they are; others are lists of text.
-_ELEMENTS = ("bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar")
+_ELEMENTS = ("bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bytea")
+# Elements whose cast to text is not what a column gets: money has a currency's sign, inet a netmask that it does not show.
+_TEXTS_OF_ELEMENTS = {
+    "money": "CAST(CAST(({})[:] AS pg_catalog.numeric[]) AS pg_catalog.text[])",
+    "inet": "CAST(pg_catalog.textin(pg_catalog.array_out(({})[:])) AS pg_catalog.text[])",
+}
+_JSON_OF_MONEY = replace(JSON, sql="CAST(pg_catalog.to_json(CAST({} AS pg_catalog.numeric[])) AS pg_catalog.text)")
 _VECTORS = ("int2vector", "oidvector")
 
 
@@ -98,11 +104,17 @@ def rule(type_: PgType, field: Field | None) -> Rule:
     own = natural(type_)
     if field is not None and field.kind not in ("string", "json"):
         if isinstance(own.dtype, pl.List) and field.kind != "list":
-            return JSON
+            return _json(type_)
         return own
     if isinstance(own.dtype, pl.String | pl.Binary):
         return own
-    return JSON if isinstance(own.dtype, pl.List) else replace(TEXT, kind="string")
+    return _json(type_) if isinstance(own.dtype, pl.List) else replace(TEXT, kind="string")
+
+
+def _json(array: PgType) -> Rule:
+    """How an array is read as JSON."""
+    element = array.element
+    return _JSON_OF_MONEY if element is not None and element.builtin and element.name == "money" else JSON
 
 
 def natural(type_: PgType) -> Rule:
@@ -133,8 +145,11 @@ def _numeric(modifier: int) -> Rule:
 
 
 def _array(element: PgType) -> Rule:
-    """A list of one dimension. A value of more dimensions is a fault in a list, and JSON where text is wanted."""
-    if element.category == "composite" or element.name in _VECTORS:
+    """A list of one dimension. A value of more dimensions is a fault in a list, and JSON where text is wanted.
+
+    So are arrays whose elements are arrays by a domain.
+    """
+    if element.category in ("composite", "array") or element.name in _VECTORS:
         return JSON
     inner = natural(element)
     if element.builtin and element.name in _ELEMENTS and element.category == "base":
@@ -142,6 +157,8 @@ def _array(element: PgType) -> Rule:
     else:
         # The contract reads the elements as it reads any text.
         sql = "CAST(({})[:] AS pg_catalog.text[])"
+        if element.builtin:
+            sql = _TEXTS_OF_ELEMENTS.get(element.name, sql)
         inner = replace(TEXT, kind=inner.kind, precision=inner.precision, scale=inner.scale, lossless=inner.lossless)
     flat = f"CASE WHEN pg_catalog.array_ndims({{}}) > 1 THEN NULL ELSE {sql} END"
     fault = "pg_catalog.array_ndims({}) > 1"
