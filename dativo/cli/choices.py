@@ -19,7 +19,8 @@ Until = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 ShowPii = Annotated[bool, typer.Option("--show-pii", help="Show personal values as they are.")]
 Mode = Annotated[
-    Literal["self_hosted", "cloud"] | None, typer.Option("--mode", help="Where the run is: cloud mode allows less.")
+    Literal["self_hosted", "cloud"] | None,
+    typer.Option("--mode", help="Where it runs: self_hosted by default; cloud allows less."),
 ]
 SecretsDir = Annotated[
     Path | None, typer.Option("--secrets-dir", help="Folder of secrets, one folder a tenant; /secrets, then ./secrets.")

@@ -13,32 +13,39 @@ from dativo.cli.choices import AsJson, Mode, SecretManager, SecretManagerConfig,
 if TYPE_CHECKING:
     from dativo import DraftFile, FoundColumn, FoundStream, ResolvedJob
 
+Name = Annotated[
+    str | None, typer.Argument(metavar="[CONNECTOR|JOB]", help="A connector, or a job whose source is asked.")
+]
+Connector = Annotated[str | None, typer.Option("--connector", help="A connector, as postgres.")]
+Config = Annotated[Path | None, typer.Option("--config", help="A job file; its contract need not be there.")]
+Streams = Annotated[
+    list[str] | None, typer.Option("--stream", help="Only this table or view, with its columns; may come again.")
+]
+WriteAsset = Annotated[
+    Path | None,
+    typer.Option("--write-asset", metavar="DIR|FILE", help="Draft a contract for each stream, never over a file."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace contracts that are there.")]
+Tenant = Annotated[str, typer.Option("--tenant-id", help="Whose secrets a connector's settings come from.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show the columns of every stream.")]
+
 app = command()
 
 
 @app.command()
 def discover(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[CONNECTOR|JOB]", help="A connector, or a job whose source is asked.")
-    ] = None,
-    connector: Annotated[str | None, typer.Option("--connector", help="A connector, as postgres.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="A job file; its contract need not be there.")] = None,
-    stream: Annotated[
-        list[str] | None, typer.Option("--stream", help="Only this table or view, with its columns; may come again.")
-    ] = None,
-    write_asset: Annotated[
-        Path | None,
-        typer.Option("--write-asset", metavar="DIR|FILE", help="Draft a contract for each stream, never over a file."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace contracts that are there.")] = False,
-    tenant_id: Annotated[
-        str, typer.Option("--tenant-id", help="Whose secrets a connector's settings come from.")
-    ] = "default",
+    name: Name = None,
+    connector: Connector = None,
+    config: Config = None,
+    stream: Streams = None,
+    write_asset: WriteAsset = None,
+    force: Force = False,
+    tenant_id: Tenant = "default",
     mode: Mode = None,
     secrets_dir: SecretsDir = None,
     secret_manager: SecretManager = None,
     secret_manager_config: SecretManagerConfig = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show the columns of every stream.")] = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a source has: tables and views, rows, columns, keys. Nothing is loaded.

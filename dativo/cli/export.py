@@ -10,20 +10,22 @@ import typer
 from dativo.cli.choices import AsJson, ShowPii, Stream, command
 from dativo.cli.masking import remember
 
+Source = Annotated[str, typer.Argument(metavar="JOB|TABLE", help="A job, or a table as namespace.table.")]
+Format = Annotated[Literal["markdown-kv", "jsonl", "csv", "parquet"], typer.Option("--format", help="The format.")]
+Out = Annotated[Path | None, typer.Option("--out", help="The file to write; standard output by default.")]
+Origin = Annotated[Literal["table", "source"], typer.Option("--from", help="The loaded table, or the job's source.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="No more than so many rows.")]
+
 app = command()
 
 
 @app.command()
 def export(
-    job: Annotated[str, typer.Argument(metavar="JOB|TABLE", help="A job, or a table as namespace.table.")],
-    format: Annotated[
-        Literal["markdown-kv", "jsonl", "csv", "parquet"], typer.Option("--format", help="The format.")
-    ] = "jsonl",
-    out: Annotated[Path | None, typer.Option("--out", help="The file to write; standard output by default.")] = None,
-    origin: Annotated[
-        Literal["table", "source"], typer.Option("--from", help="The loaded table, or the job's source.")
-    ] = "table",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="No more than so many rows.")] = None,
+    job: Source,
+    format: Format = "jsonl",
+    out: Out = None,
+    origin: Origin = "table",
+    limit: Limit = None,
     stream: Stream = None,
     show_pii: ShowPii = False,
     as_json: AsJson = False,

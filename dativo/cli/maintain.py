@@ -13,38 +13,43 @@ if TYPE_CHECKING:
 
     from dativo import Maintenance, TableUpkeep
 
+Tables = Annotated[
+    list[str],
+    typer.Argument(metavar="TABLE|JOB", help="Tables as namespace.table, or jobs; their rejects are taken too."),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only told what would be done.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", help="This step only: compact, snapshots, orphans or branches. May be given several times."),
+]
+KeepSnapshots = Annotated[
+    int | None, typer.Option("--keep-snapshots", help="The newest snapshots to keep (10, or as the table says).")
+]
+KeepDays = Annotated[
+    float | None,
+    typer.Option("--keep-days", help="Keep what the table was in the last days (7, or as the table says)."),
+]
+OlderThan = Annotated[float, typer.Option("--older-than", help="Days after which unreferenced files and branches go.")]
+FileSize = Annotated[
+    int | None, typer.Option("--file-size", help="MiB that merged files are to have (150, or as the job says).")
+]
+AllowRecent = Annotated[
+    bool, typer.Option("--allow-recent", help="Allow ages below 3 days, which may harm runs on other machines.")
+]
+
 app = command()
 
 
 @app.command()
 def maintain(
-    tables: Annotated[
-        list[str],
-        typer.Argument(metavar="TABLE|JOB", help="Tables as namespace.table, or jobs; their rejects are taken too."),
-    ],
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only told what would be done.")] = False,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--only", help="This step only: compact, snapshots, orphans or branches. May be given several times."
-        ),
-    ] = None,
-    keep_snapshots: Annotated[
-        int | None, typer.Option("--keep-snapshots", help="The newest snapshots to keep (10, or as the table says).")
-    ] = None,
-    keep_days: Annotated[
-        float | None,
-        typer.Option("--keep-days", help="Keep what the table was in the last days (7, or as the table says)."),
-    ] = None,
-    older_than: Annotated[
-        float, typer.Option("--older-than", help="Days after which unreferenced files and branches go.")
-    ] = 3.0,
-    file_size: Annotated[
-        int | None, typer.Option("--file-size", help="MiB that merged files are to have (150, or as the job says).")
-    ] = None,
-    allow_recent: Annotated[
-        bool, typer.Option("--allow-recent", help="Allow ages below 3 days, which may harm runs on other machines.")
-    ] = False,
+    tables: Tables,
+    yes: Yes = False,
+    only: Only = None,
+    keep_snapshots: KeepSnapshots = None,
+    keep_days: KeepDays = None,
+    older_than: OlderThan = 3.0,
+    file_size: FileSize = None,
+    allow_recent: AllowRecent = False,
     as_json: AsJson = False,
 ) -> None:
     """Merge small files, expire old snapshots, remove files and branches that nothing needs.

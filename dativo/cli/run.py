@@ -15,6 +15,7 @@ from dativo.cli.choices import (
     Jobs,
     KeepBranch,
     LogFormat,
+    Mode,
     Progress,
     SecretManager,
     SecretManagerConfig,
@@ -32,9 +33,7 @@ def run(
     config: Annotated[Path | None, typer.Option("--config", help="One job file.")] = None,
     job_dir: Annotated[Path | None, typer.Option("--job-dir", help="A folder of job files, with all below it.")] = None,
     tenant_id: Annotated[str | None, typer.Option("--tenant-id", help="The tenant that every job must be of.")] = None,
-    mode: Annotated[
-        Literal["self_hosted", "cloud"] | None, typer.Option("--mode", help="Where the run is; self_hosted by default.")
-    ] = None,
+    mode: Mode = None,
     secrets_dir: SecretsDir = None,
     secret_manager: SecretManager = None,
     secret_manager_config: SecretManagerConfig = None,

@@ -37,6 +37,7 @@ from dativo.pipeline.tables import show_table
 from dativo.stores import upload
 from dativo.stores.store import ObjectStore
 from dativo.targets.objects import commit as commits
+from dativo.targets.objects import following as after
 from dativo.targets.objects import manifest as manifests
 from dativo.targets.objects.keeper import ObjectKeeper
 from dativo.targets.objects.layout import Place
@@ -213,7 +214,7 @@ def test_json_lines_are_what_other_programs_read(project: Project, minio_server:
 
 
 def test_a_daily_load_replaces_its_own_day_only(lake: ObjectLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commits, "INLINE", 2)
+    monkeypatch.setattr(after, "INLINE", 2)
     monkeypatch.setattr(manifests, "IN_SEGMENT", 2)
     for day, ids in ((1, [1]), (2, [2]), (3, [3]), (2, [20]), (3, [30, 31]), (1, [10])):
         lake.load((ID, INGEST), {"id": ids}, partitioning=DAY, replace=True,

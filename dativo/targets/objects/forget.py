@@ -8,10 +8,11 @@ from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 from dativo.targets.objects.columns import contract_field
-from dativo.targets.objects.commit import Plan, commit
+from dativo.targets.objects.commit import commit
 from dativo.targets.objects.located import located
 from dativo.targets.objects.manifest import load
 from dativo.targets.objects.memory import decode_state, encode_state
+from dativo.targets.objects.plan import Plan
 from dativo.targets.saved import DamagedState
 
 

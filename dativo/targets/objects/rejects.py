@@ -7,10 +7,11 @@ from datetime import datetime
 import polars as pl
 
 from dativo.targets.objects.columns import column
-from dativo.targets.objects.commit import Plan, commit
+from dativo.targets.objects.commit import commit
 from dativo.targets.objects.files import FileWriter
 from dativo.targets.objects.layout import Place
 from dativo.targets.objects.manifest import load
+from dativo.targets.objects.plan import Plan
 from dativo.targets.violations import REJECT_COLUMNS, TARGET_BYTES, of_run
 
 

@@ -18,13 +18,14 @@ from dativo.errors import DativoError, SchemaChangeRefused, TargetError
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 from dativo.targets.objects.columns import column, stored_column
-from dativo.targets.objects.commit import Plan, Replacing, commit
+from dativo.targets.objects.commit import commit
 from dativo.targets.objects.files import FileWriter
 from dativo.targets.objects.layout import Place, metadata, object_tags
 from dativo.targets.objects.located import located
 from dativo.targets.objects.manifest import Manifest, Segment, entries, load
 from dativo.targets.objects.memory import decode_state, encode_state
 from dativo.targets.objects.options import FileOptions, file_options
+from dativo.targets.objects.plan import Plan, Replacing
 from dativo.targets.objects.rejects import Rejects
 from dativo.targets.objects.rows import scanned
 from dativo.targets.protocol import APPEND, Committed, Opened, Output, Revision, TableShape, TooManyPartitions, Written
