@@ -6,12 +6,14 @@ One pass over the source gives hashes of key and row, cursor and key of each row
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from dativo.config.relations import DATABASES
 from dativo.contract.enforce import BAD
 from dativo.pipeline import history
 from dativo.pipeline.comparing import Compared, Comparing
@@ -39,6 +41,9 @@ from dativo.targets.protocol import FILL, Target
 
 _CURSOR = "__dativo_cursor"
 _AT = "__dativo_at"
+# DuckDB's types of cursors that a clock can be held against, and how far behind another's ours may be, zones included.
+_SQL_TIMES = {"date": "TIMESTAMP", "timestamp": "TIMESTAMP", "timestamptz": "TIMESTAMPTZ"}
+_LATEST = timedelta(days=1)
 
 
 def merge(plan: StreamPlan, target: Target, how: Comparing) -> Compared:
@@ -168,7 +173,7 @@ class Merging:
     def verdict(self, con: Any, known: list[Path]) -> Verdict:
         outcome = self.how.folder / "outcome.parquet"
         query = versions.chained if self.scd2 else versions.written
-        versions.copied(con, query(self.keyed, known), outcome)
+        versions.copied(con, query(self.keyed, known, self.latest()), outcome)
         kept, opens = self.places.nowhere(), self.places.nowhere()
         updated = 0
         for batch in _batches(outcome):
@@ -180,6 +185,17 @@ class Merging:
         if self.keyless is not None:
             kept = self.with_keyless(con, kept)
         return Verdict(kept, opens, *self.times(outcome), updated)
+
+    def latest(self) -> str:
+        """SQL for the latest cursor that can be true, empty where cursors are no dates and no times.
+
+        A row that came with a wrong clock's time in the future is not newer than what its database has now. Files tell
+        of a row what it was at some time.
+        """
+        cursor = self.how.cursor
+        if cursor is None or cursor.kind not in _SQL_TIMES or self.plan.job.source_type not in DATABASES:
+            return ""
+        return f"{_SQL_TIMES[cursor.kind]} '{(self.how.started + _LATEST).astimezone(UTC):%Y-%m-%d %H:%M:%S}+00'"
 
     def times(self, outcome: Path) -> tuple[Values, Values]:
         """When versions begin later than they would by themselves, and when those end that another one follows."""

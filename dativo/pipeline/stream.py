@@ -200,10 +200,11 @@ class StreamRun:
             self.meter.bytes = self.meter.rows = 0
         found = self._phase("loading", lambda: passes.load(final, target, folder, key))
         self._account(found)
+        cursor = extract.cursor() if self.order.limit is None else self._same_cursor(opened)
         # What a source finds out only while it reads.
         late = (note for note in extract.notes if note not in self.receipt.warnings)
         self._note(warnings=(*self.receipt.warnings, *late))
-        return found, extract.cursor() if self.order.limit is None else self._same_cursor(opened)
+        return found, cursor
 
     def _same_cursor(self, opened: Opened) -> Cursor:
         """Where a run that read only some rows leaves the stream: where it was, and never where nothing is left to read."""

@@ -66,10 +66,11 @@ def _latest(files: Sequence[Path]) -> str:
     )
 
 
-def written(rows: Path, files: Sequence[Path]) -> str:
+def written(rows: Path, files: Sequence[Path], latest: str = "") -> str:
     """The rows that an upsert writes: file, row, and `known`, which tells whether the key is in the table.
 
-    The newest of each key by cursor, then by place, unless it is older than the table's or equals it.
+    The newest of each key by cursor, then by place, unless it is older than the table's or equals it. `latest` is SQL for
+    the latest cursor that can be true: a version of the table that has a later one is older than any.
     """
     order = "PARTITION BY h1, h2 ORDER BY cur DESC NULLS LAST, file DESC, row DESC"
     newest = f"SELECT * FROM ({_rows(rows)}) QUALIFY row_number() OVER ({order}) = 1"
@@ -78,12 +79,18 @@ def written(rows: Path, files: Sequence[Path]) -> str:
     return (
         f"SELECT b.file, b.row, s.state IS NOT NULL AS known FROM ({newest}) b "
         f"LEFT JOIN ({known(files)}) s USING (h1, h2) "
-        "WHERE s.state IS NULL OR ((b.cur IS NULL OR s.cur IS NULL OR b.cur >= s.cur) "
+        f"WHERE s.state IS NULL OR (({_newer(latest)}) "
         "AND (b.r1 IS DISTINCT FROM s.r1 OR b.r2 IS DISTINCT FROM s.r2))"
     )
 
 
-def chained(rows: Path, files: Sequence[Path]) -> str:
+def _newer(latest: str) -> str:
+    """Whether a row of the extraction is no older than the table's version of its key."""
+    newer = "b.cur IS NULL OR s.cur IS NULL OR b.cur >= s.cur"
+    return f"{newer} OR s.cur > {latest}" if latest else newer
+
+
+def chained(rows: Path, files: Sequence[Path], latest: str = "") -> str:
     """The rows that a history gets: file, row, since, until, `moved`, `opens` and `known`.
 
     Each version of a key that is newer than the open one and differs from the one before it. `since` is when it begins,
@@ -99,7 +106,7 @@ def chained(rows: Path, files: Sequence[Path]) -> str:
             "SELECT b.file, b.row, b.h1, b.h2, b.cur, b.r1, b.r2, b.since AS own, greatest(b.since, s.since) AS since, "
             "s.r1 AS p1, s.r2 AS p2, s.state IS NOT NULL AS known "
             f"FROM ({own}) b LEFT JOIN ({known(files)}) s USING (h1, h2) "
-            "WHERE b.cur IS NULL OR s.cur IS NULL OR b.cur >= s.cur"
+            f"WHERE {_newer(latest)}"
         )
     else:
         joined = f"SELECT *, since AS own, NULL::UBIGINT AS p1, NULL::UBIGINT AS p2, false AS known FROM ({own})"

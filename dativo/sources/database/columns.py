@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
+from dativo.config.types import Kind
 from dativo.contract.columns import match_columns, report_columns
 from dativo.errors import SourceError, listed, nearest
 from dativo.sources.column_names import usable
@@ -46,9 +47,14 @@ def check_cursor(job: ResolvedJob, relation: Relation, available: Sequence[str])
 
 def as_text(stream: StreamConfig, column: str | None, available: Sequence[str]) -> bool:
     """Whether a relation's column becomes text by the contract, which is ordered by its bytes and not as it is there."""
+    return fed_kind(stream, column, available) in _TEXT
+
+
+def fed_kind(stream: StreamConfig, column: str | None, available: Sequence[str]) -> Kind | None:
+    """The type that the contract gives a relation's column; None where it has no field for it."""
     fed = {source: name for name, source in match_columns(stream.asset, available).items()}
     field = stream.asset.field(fed.get(column) or "") if column is not None else None
-    return field is not None and field.kind in _TEXT
+    return field.kind if field is not None else None
 
 
 def missing(job: ResolvedJob, relation: Relation, name: str, available: Sequence[str], field: str) -> SourceError:

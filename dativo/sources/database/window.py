@@ -18,7 +18,8 @@ class Bounds:
     """Rows with `lower - lookback_days <= column < upper`, and with `nulls` those that have no value there, too.
 
     An end that is None is open. The lookback is for dates and timestamps; other columns have none. `saved` is the value
-    that an earlier reading came to, `since` whether this one was asked to begin elsewhere.
+    that an earlier reading came to, `since` whether this one was asked to begin elsewhere; `ahead` is a value that was
+    saved and is not obeyed, because it lies in the future.
     """
 
     column: str
@@ -28,6 +29,7 @@ class Bounds:
     nulls: bool = True
     saved: str | None = None
     since: bool = False
+    ahead: str | None = None
 
     @property
     def open(self) -> bool:

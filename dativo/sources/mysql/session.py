@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
-import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import polars as pl
 import pymysql
 
 from dativo.config.connection import Connection
+from dativo.config.logins import patient
+from dativo.config.logins import pymysql as login
+from dativo.config.tls import BadCertificate
 from dativo.errors import SourceError
 from dativo.sources.mysql.decode import decoded
-from dativo.sources.mysql.failure import code_of, tls_error, translated
+from dativo.sources.mysql.failure import code_of, refused, translated, unfit
 from dativo.sources.mysql.types import Column, column_of
-from dativo.sources.mysql.wire import Block, Statement, WireColumn, await_rows, hang_up
+from dativo.sources.mysql.wire import Block, Statement, WireColumn, hang_up
 
-CONNECT_SECONDS = 10.0
 # Longer than a server needs until it sends the first row of a sorted table.
 SILENT_SECONDS = 3600
 _WAIT = 28800
@@ -28,30 +30,19 @@ _UNKNOWN_VARIABLE = 1193
 
 
 def connect(connection: Connection, timeout: float | None) -> pymysql.Connection[Any]:
-    """A connection in UTC with text in utf8mb4; errors of PyMySQL are raised as they are."""
-    mode = (connection.get("ssl_mode") or "preferred").lower().replace("-", "_")
-    opened: pymysql.Connection[Any] = pymysql.connect(
-        host=connection.get("host") or "localhost",
-        port=int(connection.get("port") or 3306),
-        user=connection.get("user"),
-        # PyMySQL would write it in Latin-1.
-        password=(connection.get("password") or "").encode(),
-        database=connection.get("database"),
-        charset="utf8mb4",
-        connect_timeout=CONNECT_SECONDS,
-        # Until the server has greeted, which one that hangs never does.
-        read_timeout=CONNECT_SECONDS,
-        write_timeout=60,
-        autocommit=True,
-        program_name="dativo",
-        **_tls(connection, mode),
-    )
+    """A connection in UTC with text in utf8mb4; SourceError where the server does not let us in."""
+    try:
+        opened: pymysql.Connection[Any] = pymysql.connect(**login(connection), write_timeout=60, autocommit=True)
+    except BadCertificate as error:
+        raise unfit(error, connection) from None
+    except (pymysql.MySQLError, OSError, RuntimeError, EOFError, AttributeError) as error:
+        raise refused(error, connection) from None
     with opened.cursor() as cursor:
         # A pause between two batches must not end the connection.
         cursor.execute(f"SET time_zone = '+00:00', net_write_timeout = {SILENT_SECONDS}, wait_timeout = {_WAIT}")
         if timeout is not None:
             _limit(cursor, timeout)
-    await_rows(opened, SILENT_SECONDS)
+    patient(opened, SILENT_SECONDS)
     return opened
 
 
@@ -65,29 +56,8 @@ def _limit(cursor: Any, seconds: float) -> None:
         cursor.execute(f"SET max_execution_time = {max(1, round(seconds * 1000))}")
 
 
-def _tls(connection: Connection, mode: str) -> dict[str, Any]:
-    """PyMySQL's arguments for a mode; `preferred` is what it does by itself."""
-    if mode == "disabled":
-        return {"ssl_disabled": True}
-    ca, certificate, key = (connection.get(n) for n in ("ssl_ca", "ssl_cert", "ssl_key"))
-    if mode == "preferred" and not (ca or certificate or key):
-        return {}
-    try:
-        context = ssl.create_default_context(cafile=ca)
-        # Certificates that MySQL makes for itself do not pass the strict check.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        context.check_hostname = mode == "verify_identity"
-        verified = mode in ("verify_ca", "verify_identity") or (mode in ("required", "preferred") and ca is not None)
-        context.verify_mode = ssl.CERT_REQUIRED if verified else ssl.CERT_NONE
-        if certificate or key:
-            context.load_cert_chain(certificate or key or "", key)
-    except (ssl.SSLError, OSError) as error:
-        raise tls_error(error, connection) from None
-    return {"ssl": context}
-
-
 class Session:
-    """One connection and its snapshot. `server` is the version that the server tells."""
+    """One connection and its snapshot. `server` is the version that the server tells, `now` its time in UTC at the begin."""
 
     def __init__(self, connection: Connection, timeout: float | None = None, *, snapshot: bool = True) -> None:
         self.connection = connection
@@ -97,8 +67,15 @@ class Session:
             self._link = connect(connection, timeout)
             self.server = str(self._link.get_server_info())
             self._link.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            # No later than the snapshot.
+            self.now = self._asked_time()
             if snapshot:
                 self.begin()
+
+    def _asked_time(self) -> datetime:
+        with self._link.cursor() as cursor:
+            cursor.execute("SELECT CAST(UTC_TIMESTAMP(6) AS CHAR)")
+            return datetime.fromisoformat(str(cursor.fetchone()[0]))
 
     @property
     def product(self) -> str:

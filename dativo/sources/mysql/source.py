@@ -8,21 +8,23 @@ from typing import Any
 
 import polars as pl
 
-from dativo.config.resolved import ResolvedJob, StreamConfig
+from dativo.config.logins import address
+from dativo.config.refusals import hinted
+from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
 from dativo.errors import SourceError
-from dativo.sources.database.cursor import advanced, entry, entry_key
+from dativo.sources.database.cursor import entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema, whole
+from dativo.sources.database.future import tell_healed
 from dativo.sources.database.names import shown
-from dativo.sources.database.window import bounds, notes
+from dativo.sources.database.window import Bounds, bounds, notes
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
-from dativo.sources.mysql.failure import address
 from dativo.sources.mysql.picture import beside
 from dativo.sources.mysql.pieces import Pieces
-from dativo.sources.mysql.relation import Described, describe, greatest, read_rows
+from dativo.sources.mysql.reached import described_anew, reached_value
+from dativo.sources.mysql.relation import Described, describe, read_rows
 from dativo.sources.mysql.session import Session
-from dativo.sources.mysql.values import Order, is_value, later
 from dativo.sources.protocol import Extract, Meter, Piece, SourceColumn, Staged
 from dativo.state.cursor import Cursor
 
@@ -67,14 +69,14 @@ class MysqlSource:
         *,
         full: bool,
     ) -> Extract:
-        found = [
-            describe(self.job, stream, r, session, bounds(self.job, r, since, full=full)) for r in stream.relations
-        ]
+        found = [self._described(session, stream, r, bounds(self.job, r, since, full=full)) for r in stream.relations]
         self._last[stream.name] = session, found
         schema = shared_schema(stream, [d.name for d in found], [d.dtypes for d in found])
         parts = [Part(i, d.dtypes, partial(self._batches, session, d, meter)) for i, d in enumerate(found)]
         holders = [set(d.dtypes) for d in found]
         told = [*notes(self.job, stream, since, full=full), *self._notes(found)]
+        for one in found:
+            tell_healed(one.relation, one.bounds, told)
         return Extract(
             frame=lazy(parts, schema, meter, limit),
             encoding="typed",
@@ -83,7 +85,7 @@ class MysqlSource:
             ),
             files=tuple(d.name for d in found),
             rules=TextRules(),
-            cursor=partial(self._cursor, session, found, since),
+            cursor=partial(self._cursor, session, found, since, told),
             notes=told,
             unique=_unique(found),
             ordered=all(d.ordered for d in found),
@@ -124,25 +126,24 @@ class MysqlSource:
         parts = [Part(i, d.dtypes, partial(self._batches, session, d, meter)) for i, d in enumerate(found)]
         return lazy(parts, schema, meter, None).select(columns)
 
-    def _cursor(self, session: Session, found: Sequence[Described], since: Cursor | None) -> Cursor:
+    def _described(
+        self, session: Session, stream: StreamConfig, relation: Relation, within: Bounds | None
+    ) -> Described:
+        found = describe(self.job, stream, relation, session, within)
+        return described_anew(session, found, partial(describe, self.job, stream, relation, session))
+
+    def _cursor(self, session: Session, found: Sequence[Described], since: Cursor | None, notes: list[str]) -> Cursor:
         entries = dict(since.entries) if since is not None else {}
         for described in found:
-            bounds, order = described.bounds, described.cursor_order()
-            if bounds is None or order is None:
+            if described.bounds is None:
                 continue
-            value = greatest(session, described)
-            if value is not None and not is_value(order, value):
-                value = None
-            reached = advanced(bounds, value, partial(self._later, session, order))
-            if reached is not None:
-                entries[entry_key(described.relation.object, bounds.column)] = entry(reached, described.relation)
+            key = entry_key(described.relation.object, described.bounds.column)
+            value = reached_value(session, described, notes)
+            if value is not None:
+                entries[key] = entry(value, described.relation)
+            elif described.bounds.ahead is not None:
+                entries.pop(key, None)
         return Cursor(entries=entries)
-
-    def _later(self, session: Session, order: Order, a: str, b: str) -> bool:
-        if order == Order.TEXT:
-            [[found]] = session.asked("SELECT ? > ?", [a, b], "comparing values of the cursor")
-            return bool(found)
-        return later(order, a, b)
 
     def _notes(self, found: Sequence[Described]) -> list[str]:
         told = []
@@ -164,7 +165,7 @@ class MysqlSource:
         try:
             session = Session(self.connection, self.options.statement_timeout)
         except SourceError as error:
-            return [{"name": "connection", "ok": False, "message": error.message, "hint": error.hint}]
+            return [{"name": address(self.connection), "ok": False, "message": error.message, "hint": hinted(error)}]
         database, user = self.connection.get("database"), self.connection.get("user")
         message = session.product + (f", database '{database}'" if database else "") + f", user '{user}'"
         found = [{"name": address(self.connection), "ok": True, "message": message, "hint": ""}]
@@ -201,7 +202,7 @@ class MysqlSource:
             for _ in read_rows(session, described, list(described.dtypes), 1, Meter()):
                 pass
         except SourceError as error:
-            return {"name": shown(relation), "ok": False, "message": error.message, "hint": error.hint}
+            return {"name": shown(relation), "ok": False, "message": error.message, "hint": hinted(error)}
         cursor = f", loaded by {described.bounds.column}" if described.bounds is not None else ""
         message = f"{len(described.columns)} of {len(described.wire)} columns{cursor}"
         return {"name": described.name, "ok": True, "message": message, "hint": ""}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dativo.config.resolved import Relation, StreamConfig
 from dativo.errors import SourceError
 from dativo.sources.database.columns import as_text, check_cursor, chosen
-from dativo.sources.database.cursor import advanced
+from dativo.sources.database.future import Horizon, healed, horizon, reached
 from dativo.sources.database.names import identifier, shown
 from dativo.sources.database.query import one_condition
 from dativo.sources.database.window import Bounds, bounds
@@ -48,20 +49,30 @@ class Looked:
         conditions = (self.filter,) if self.filter else ()
         return replace(self.reading, rules=rules, meter=meter, conditions=conditions, scattered=False)
 
-    def reached(self) -> str | None:
+    def reached(self, notes: list[str]) -> str | None:
         """The value of the cursor to be saved, found by the server in the snapshot that was read."""
         if self.window is None or self.cursor is None:
             return None
-        found = self.session.query(
-            sql.greatest(self.reading.found.sql, self.reading.conditions, self.cursor),
-            f"looking for the greatest '{self.window.column}' of {self.reading.found.name}",
+        return reached(
+            self, self.reading.found.relation, self.window, partial(_horizon, self.session, self.cursor), notes
         )
-        return advanced(self.window, found[0][0] if found else None, self._later)
 
-    def _later(self, a: str, b: str) -> bool:
+    def greatest(self, most: str | None = None) -> str | None:
         assert self.cursor is not None
-        first, second = sql.value(a, self.cursor), sql.value(b, self.cursor)
-        return bool(self.session.query(f"SELECT {first} > {second}", "comparing cursors")[0][0])
+        found = self.session.query(
+            sql.greatest(self.reading.found.sql, self.reading.conditions, self.cursor, most),
+            f"looking for the greatest '{self.cursor.name}' of {self.reading.found.name}",
+        )
+        return found[0][0] if found else None
+
+    def later(self, a: str, b: str) -> bool:
+        assert self.cursor is not None
+        return _is_later(self.session, self.cursor, a, b)
+
+    def count_after(self, value: str) -> int:
+        assert self.cursor is not None
+        text = sql.count_after(self.reading.found.sql, self.reading.conditions, self.cursor, value)
+        return int(self.session.query(text, f"counting rows of {self.reading.found.name}")[0][0])
 
     def empty(self) -> bool:
         """Whether a table has nothing in the window; a view or query is not asked, because that may cost a reading."""
@@ -85,10 +96,26 @@ def look(
     window = bounds(job, relation, since, full=full)
     column = found.column(window.column) if window is not None else None
     _check_values(session, relation, window, column)
+    if column is not None:
+        window = healed(window, partial(_horizon, session, column), partial(_is_later, session, column))
     filter_ = one_condition(job, relation, "postgres")
     reading = Reading(session, found, rules, meter, tuple(c for c in (filter_, sql.window(window, column)) if c))
     ordered = column is None or not as_text(stream, column.name, available) or _by_bytes(session, reading, column)
     return Looked(session, replace(reading, scattered=_is_scattered(reading)), window, column, filter_, ordered)
+
+
+def _is_later(session: Session, column: Column, a: str, b: str) -> bool:
+    text = f"SELECT {sql.value(a, column)} > {sql.value(b, column)}"
+    return bool(session.query(text, "comparing cursors")[0][0])
+
+
+def _horizon(session: Session, column: Column, _: str) -> Horizon | None:
+    """How late values of a cursor column can be; None where they are no dates and no times."""
+    if not sql.is_date(column):
+        return None
+    if column.type.name == "date":
+        return horizon(session.now, lambda moment: moment.date().isoformat(), zoned=False)
+    return horizon(session.now, lambda moment: moment.isoformat(" "), zoned=column.type.name == "timestamptz")
 
 
 def _by_bytes(session: Session, reading: Reading, column: Column) -> bool:

@@ -10,17 +10,19 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pyarrow.lib import ArrowException
 
 from dativo.config.connection import Connection
+from dativo.config.logins import libpq
 from dativo.config.resolved import ResolvedJob
 from dativo.errors import SourceError
 from dativo.sources.database.names import literal
 from dativo.sources.database_options import DatabaseOptions
 from dativo.sources.postgres.failures import NoRoom, failed, unreached
-from dativo.sources.postgres.link import Link, cancel, conninfo, driver
+from dativo.sources.postgres.link import Link, cancel, driver
 
 if TYPE_CHECKING:
     from pyarrow.lib import Schema
@@ -77,10 +79,13 @@ class Session:
             "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(), current_setting('block_size')::int, "
             "txid_snapshot_xmin(txid_current_snapshot()), current_user::text, current_database()::text, "
             "(SELECT oid::int8 FROM pg_database WHERE datname = current_database()), "
-            "current_setting('max_identifier_length')::int",
+            "current_setting('max_identifier_length')::int, transaction_timestamp()::text",
             "asking for the server's version",
         )[0]
-        self.version, self.standby, self.block_size, self.xmin, self.user, self.database, own, self.longest_name = facts
+        self.version, self.standby, self.block_size, self.xmin, self.user, self.database, own, *more = facts
+        self.longest_name, begun = more
+        # No later than the snapshot.
+        self.now = datetime.fromisoformat(begun)
         self.check_name(self.connection.get("database") or "", "source.connection.database")
         self.system = f"{self._identifier()}/{own}"
         try:
@@ -199,9 +204,9 @@ class Session:
 
     def _open(self) -> Link:
         try:
-            link = Link(conninfo(self.connection))
+            link = Link(libpq(self.connection))
         except driver().Error as error:
-            raise unreached(self.job, self.connection, error) from None
+            raise unreached(self.connection, error) from None
         with self._changed:
             self._links.append(link)
         return link

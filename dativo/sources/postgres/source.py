@@ -13,6 +13,7 @@ from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
 from dativo.sources.database.cursor import entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema, whole
+from dativo.sources.database.future import tell_healed
 from dativo.sources.database.window import notes
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
@@ -88,17 +89,20 @@ class PostgresSource:
         schema = shared_schema(stream, names, dtypes)
         parts = [Part(i, dtypes[i], one.reading.batches) for i, one in enumerate(read)]
         columns = [n for n in schema if n not in PROVENANCE]
+        told = notes(self.job, stream, since, full=full)
+        for one in read:
+            tell_healed(one.reading.found.relation, one.window, told)
         return Extract(
             frame=lazy(parts, schema, meter, limit),
             encoding="typed",
             columns=tuple(SourceColumn(c, sum(c in d for d in dtypes)) for c in columns),
             files=names,
             rules=TextRules(),
-            cursor=lambda: _reached(read),
+            cursor=lambda: _reached(read, told),
             unchanged=bool(read) and all(one.empty() for one in read),
             pieces=partial(_pieces, read, schema) if limit is None else partial(whole, parts, schema, meter, limit),
             unique=read[0].reading.found.unique if len(read) == 1 else (),
-            notes=notes(self.job, stream, since, full=full),
+            notes=told,
             ordered=all(one.ordered for one in read),
             close=session.close,
         )
@@ -114,11 +118,11 @@ def _pieces(
         yield from Pieces(one.reading, label, i, schema)(staged)
 
 
-def _reached(read: Sequence[Looked]) -> Cursor:
+def _reached(read: Sequence[Looked], notes: list[str]) -> Cursor:
     """How far the relations were read; asked of the same snapshot that they were read in."""
     entries = {}
     for one in read:
-        value = one.reached()
+        value = one.reached(notes)
         if value is not None and one.window is not None:
             relation = one.reading.found.relation
             entries[entry_key(relation.object, one.window.column)] = entry(value, relation)

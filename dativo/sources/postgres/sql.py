@@ -69,23 +69,38 @@ def window(bounds: Bounds | None, column: Column | None) -> str:
     return f"({within}) OR {name} IS NULL" if bounds.nulls else within
 
 
+def is_date(column: Column) -> bool:
+    """Whether values are dates or times of a day, which a clock can be held against."""
+    return column.type.builtin and column.type.name in _DATES
+
+
+def count_after(source: str, conditions: Sequence[str], column: Column, text: str) -> str:
+    """The query for how many rows have a later date or time than a value."""
+    limits = [f"{identifier(column.name)} > {value(text, column)}", _before_ever(column)]
+    return select("count(*)", source, [*conditions, *limits])
+
+
+def _before_ever(column: Column) -> str:
+    return f"{identifier(column.name)} < {value('10000-01-01', column)}"
+
+
 def _lower(text: str, days: int, column: Column) -> str:
     found = value(text, column)
-    if days and column.type.builtin and column.type.name in _DATES:
+    if days and is_date(column):
         back = str(int(days)) if column.type.name == "date" else f"INTERVAL '{int(days)} days'"
         return f"{found} - {back}"
     return found
 
 
-def greatest(source: str, conditions: Sequence[str], column: Column) -> str:
-    """The query for the greatest value of a cursor column, as text.
+def greatest(source: str, conditions: Sequence[str], column: Column, most: str | None = None) -> str:
+    """The query for the greatest value of a cursor column, as text; with `most` of those up to it.
 
     Infinity, NaN and years beyond 9999, after which no value would ever be new, do not count.
     """
     name = identifier(column.name)
     limits = [f"{name} IS NOT NULL"]
-    if column.type.builtin and column.type.name in _DATES:
-        limits.append(f"{name} < {value('10000-01-01', column)}")
+    if is_date(column):
+        limits.append(f"{name} <= {value(most, column)}" if most is not None else _before_ever(column))
     elif column.type.builtin and column.type.name in _NOT_NUMBERS:
         limits.append(f"{name} < {value('NaN' if column.type.name == 'numeric' else 'Infinity', column)}")
     # Not max(), which some types lack. A text with the column's name would be what it is ordered by.

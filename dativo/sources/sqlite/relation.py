@@ -22,7 +22,7 @@ from dativo.sources.database.query import one_select
 from dativo.sources.database.window import Bounds
 from dativo.sources.protocol import FAULT
 from dativo.sources.sqlite.session import Session
-from dativo.sources.sqlite.values import Column, column_of, series, text_of
+from dativo.sources.sqlite.values import Column, column_of, series
 
 BATCH = 50_000
 _ROW_NAMES = ("rowid", "_rowid_", "oid")
@@ -187,6 +187,10 @@ def later(a: str, b: str) -> bool:
     return left > right if left is not None and right is not None else a > b
 
 
+def is_number(text: str) -> bool:
+    return _number(text) is not None
+
+
 def _number(text: str) -> Decimal | None:
     try:
         found = Decimal(text.strip())
@@ -242,11 +246,3 @@ def _fetched(session: Session, described: Described, sql: str, size: int) -> Ite
 
 def _lenient(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
-
-
-def greatest(session: Session, described: Described) -> str | None:
-    """The greatest value of the cursor among the rows that are read, as text; None without one."""
-    assert described.bounds is not None
-    sql = described.sql(f"max({identifier(described.bounds.column)})")
-    [[found]] = session.execute(sql, described.values, "asking for the greatest cursor").fetchall()
-    return text_of(found)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +41,7 @@ class Session:
                 address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._link.set_progress_handler(self._tick, _STEPS)
+            self.now = datetime.now(UTC)
             # Refused where it is no database; from here on the file is seen as it is now.
             self._link.execute("BEGIN")
             self._link.execute("SELECT count(*) FROM sqlite_schema").fetchone()

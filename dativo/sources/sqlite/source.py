@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import polars as pl
 
-from dativo.config.resolved import ResolvedJob, StreamConfig
+from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
 from dativo.errors import SourceError
-from dativo.sources.database.cursor import advanced, entry, entry_key
+from dativo.sources.database.cursor import entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema, whole
+from dativo.sources.database.future import healed, reached, tell_healed
 from dativo.sources.database.names import shown
-from dativo.sources.database.window import bounds, notes
+from dativo.sources.database.window import Bounds, bounds, notes
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
 from dativo.sources.protocol import Extract, Meter, SourceColumn
-from dativo.sources.sqlite.relation import Described, describe, greatest, later, read_rows
+from dativo.sources.sqlite.reached import CursorColumn, horizon_of
+from dativo.sources.sqlite.relation import Described, describe, later, read_rows
 from dativo.sources.sqlite.session import Session
 from dativo.state.cursor import Cursor
 
@@ -52,13 +53,15 @@ class SqliteSource:
         session = self.session(meter)
         try:
             found = [
-                describe(self.job, stream, r, session, bounds(self.job, r, since, full=full)) for r in stream.relations
+                self._described(session, stream, r, bounds(self.job, r, since, full=full)) for r in stream.relations
             ]
             self._last[stream.name] = session, found
             told = notes(self.job, stream, since, full=full)
+            for one in found:
+                tell_healed(one.relation, one.bounds, told)
             if (self.options.connections or 1) > 1:
                 told.append("engine.options.connections changes nothing: a file is read by one connection")
-            return replace(self._extract(session, stream, found, since, meter, limit), notes=told)
+            return self._extract(session, stream, found, since, meter, limit, told)
         except BaseException:
             session.close()
             raise
@@ -71,6 +74,7 @@ class SqliteSource:
         since: Cursor | None,
         meter: Meter,
         limit: int | None,
+        told: list[str],
     ) -> Extract:
         dtypes = [d.dtypes for d in found]
         unique = [frozenset(u) for d in found for u in d.unique if d.dtypes.keys() >= set(u)]
@@ -84,12 +88,20 @@ class SqliteSource:
             ),
             files=tuple(d.name for d in found),
             rules=TextRules(),
-            cursor=partial(_reached, session, found, since),
+            cursor=partial(_reached, session, stream, found, since, told),
+            notes=told,
             unique=tuple(unique) if len(found) == 1 else (),
             ordered=all(d.ordered for d in found),
             pieces=partial(whole, parts, schema, meter, limit),
             close=session.close,
         )
+
+    def _described(
+        self, session: Session, stream: StreamConfig, relation: Relation, within: Bounds | None
+    ) -> Described:
+        found = describe(self.job, stream, relation, session, within)
+        mended = healed(within, partial(horizon_of, session, stream, found), later)
+        return found if mended is within else describe(self.job, stream, relation, session, mended)
 
     def _batches(self, session: Session, described: Described) -> Any:
         def batches(asked: Sequence[str], limit: int | None) -> Generator[pl.DataFrame, None, None]:
@@ -150,12 +162,18 @@ class SqliteSource:
             session.close()
 
 
-def _reached(session: Session, found: Sequence[Described], since: Cursor | None) -> Cursor:
+def _reached(
+    session: Session, stream: StreamConfig, found: Sequence[Described], since: Cursor | None, notes: list[str]
+) -> Cursor:
     entries = dict(since.entries) if since is not None else {}
     for described in found:
         if described.bounds is None:
             continue
-        value = advanced(described.bounds, greatest(session, described), later)
+        key = entry_key(described.relation.object, described.bounds.column)
+        column, limit = CursorColumn(session, described), partial(horizon_of, session, stream, described)
+        value = reached(column, described.relation, described.bounds, limit, notes)
         if value is not None:
-            entries[entry_key(described.relation.object, described.bounds.column)] = entry(value, described.relation)
+            entries[key] = entry(value, described.relation)
+        elif described.bounds.ahead is not None:
+            entries.pop(key, None)
     return Cursor(entries=entries)
