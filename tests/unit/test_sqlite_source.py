@@ -210,6 +210,26 @@ def test_rows_are_numbered_in_the_same_order_whatever_is_asked_for(project: Proj
 
 
 @pytest.mark.parametrize(
+    ("key", "wanted", "values", "table_has"),
+    [
+        ("id NOT NULL", "string", [1, "1", 1.5, "1.5"], ["1", "1.5"]),
+        ("id BLOB NOT NULL", "binary", ["a", b"a"], [b"a"]),
+        ("id TEXT NOT NULL", "binary", ["a", b"a"], [b"a"]),
+    ],
+)
+def test_keys_that_sqlite_tells_apart_and_the_table_does_not_are_one_key(
+    project: Project, key: str, wanted: str, values: list[Any], table_has: list[Any]
+) -> None:
+    with database(project) as db:
+        db.execute(f"CREATE TABLE people ({key} PRIMARY KEY, n INTEGER)")
+        db.executemany("INSERT INTO people VALUES (?, ?)", [(v, i) for i, v in enumerate(values)])
+    fields = [{"name": "id", "type": wanted, "required": True, "primary_key": True}, field("n", "bigint")]
+    job(project, fields, {"tables": [{"name": "people"}]}, target={"write_mode": "upsert"})
+    project.sync()
+    assert sorted(project.rows()["id"]) == table_has
+
+
+@pytest.mark.parametrize(
     ("content", "words"),
     [(None, "there is no file"), ("folder", "is no file"), (b"id,name\n1,2\n" * 100, "is no SQLite database")],
 )

@@ -54,6 +54,10 @@ class Described:
     def dtypes(self) -> dict[str, pl.DataType]:
         return {c.name: c.dtype for c in self.columns}
 
+    @property
+    def told_apart(self) -> set[str]:
+        return {c.name for c in self.columns if c.told_apart}
+
     def sql(self, what: str) -> str:
         text = f"SELECT {what} FROM {self.source}"  # noqa: S608 - names are quoted, values are parameters
         return text + (" WHERE " + " AND ".join(f"({c})" for c in self.conditions) if self.conditions else "")

@@ -77,7 +77,7 @@ class SqliteSource:
         told: list[str],
     ) -> Extract:
         dtypes = [d.dtypes for d in found]
-        unique = [frozenset(u) for d in found for u in d.unique if d.dtypes.keys() >= set(u)]
+        unique = [frozenset(u) for d in found for u in d.unique if d.told_apart >= set(u)]
         schema = shared_schema(stream, [d.name for d in found], dtypes)
         parts = [Part(i, d.dtypes, self._batches(session, d)) for i, d in enumerate(found)]
         return Extract(

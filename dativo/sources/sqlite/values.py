@@ -53,6 +53,16 @@ class Column:
     def dtype(self) -> pl.DataType:
         return DTYPES[self.form]
 
+    @property
+    def told_apart(self) -> bool:
+        """Whether values that SQLite tells apart are read as different ones.
+
+        A column without an affinity may have the number 1 and the text '1', and a text and its bytes.
+        """
+        if self.form == Form.TEXT:
+            return _textual(self.declared.upper())
+        return self.form == Form.INTEGER
+
 
 def column_of(name: str, declared: str, wanted: Kind | None) -> Column:
     """How a column is read. `wanted` is the contract's type for it, None where text is wanted."""
@@ -66,13 +76,18 @@ def _form(declared: str, wanted: Kind | None) -> Form:
     number = Form.TEXT if wanted in _TEXTUAL else None
     if "INT" in declared:
         return number or Form.INTEGER
-    if any(part in declared for part in ("CHAR", "CLOB", "TEXT")):
+    if _textual(declared):
         return Form.TEXT
     if "BLOB" in declared:
         return Form.BYTES
     if any(part in declared for part in ("REAL", "FLOA", "DOUB")):
         return number or Form.FLOAT
     return Form.TEXT
+
+
+def _textual(declared: str) -> bool:
+    """Whether SQLite makes every number a text in a column of this type."""
+    return "INT" not in declared and any(part in declared for part in ("CHAR", "CLOB", "TEXT"))
 
 
 def series(column: Column, values: Sequence[Any], faults: dict[int, str]) -> pl.Series:
