@@ -70,11 +70,15 @@ class Piece:
 
 @dataclass(slots=True, frozen=True)
 class Staged:
-    """A piece that an earlier reading, which did not come to its end, read and kept: `rows` of them, and its proof."""
+    """A piece that an earlier reading, which did not come to its end, read and kept: `rows` of them, and its proof.
+
+    `frames` gives these rows, with all columns of the extract but ROW.
+    """
 
     name: str
     rows: int
     proof: dict[str, Any]
+    frames: Callable[[], Generator[pl.DataFrame, None, None]]
 
 
 @dataclass(slots=True)

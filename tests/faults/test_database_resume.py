@@ -51,12 +51,6 @@ def broken(orders: Orders, how: str = "kill", pieces: int = PART, after: int = D
     assert orders.found().total() == 0
 
 
-def by_cursor(orders: Orders) -> None:
-    """The job as both databases can go on with it; without a cursor only Postgres can."""
-    if orders.database.dialect == "mysql":
-        orders.configure("upsert", "updated_at")
-
-
 def kept(orders: Orders) -> int:
     """How many pieces of the reading are kept by now."""
     found = list((orders.root / ".local/resume").rglob("manifest.jsonl"))
@@ -91,12 +85,10 @@ def test_a_first_load_that_died_is_gone_on_with(orders: Orders, cursor: str | No
     """The next run reads less than half of the table, and ends with what the table has by then."""
     orders.fill(0, ROWS, WIDE)
     orders.configure("replace" if cursor is None else "upsert", cursor)
-    divided = cursor is not None or orders.database.dialect == "postgres"
-    broken(orders, how, PART if divided else 0)
+    broken(orders, how)
     change(orders)
     again = resumed(orders)
-    # Without a cursor nothing tells MySQL's rows that are the same from those that are not: all are read again.
-    assert again < WHOLE / 2 if divided else again > WHOLE / 2, (again, WHOLE)
+    assert again < WHOLE / 2, (again, WHOLE)
     assert_same(orders.found(), orders.truth())
     assert not list(Path(orders.root, ".local/resume").rglob("*.arrow"))
     orders.right()
@@ -111,7 +103,6 @@ CHANGES: dict[str, str] = {
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_what_changed_after_a_kill_is_in_the_table_at_the_end(orders: Orders, what: str) -> None:
-    by_cursor(orders)
     orders.fill(0, ROWS, WIDE)
     broken(orders)
     orders.database.execute(CHANGES[what])
@@ -121,7 +112,6 @@ def test_what_changed_after_a_kill_is_in_the_table_at_the_end(orders: Orders, wh
 
 def test_a_table_that_was_made_anew_after_a_kill_is_read_anew(orders: Orders) -> None:
     """The same name, the same columns, other rows: what was kept of the old one is worth nothing."""
-    by_cursor(orders)
     orders.fill(0, ROWS, WIDE)
     broken(orders)
     orders.database.execute("TRUNCATE TABLE orders;")
@@ -131,7 +121,6 @@ def test_a_table_that_was_made_anew_after_a_kill_is_read_anew(orders: Orders) ->
 
 
 def test_two_kills_go_on_twice(orders: Orders) -> None:
-    by_cursor(orders)
     orders.fill(0, ROWS, WIDE)
     broken(orders, pieces=5, after=WHOLE * 2 // 5)
     broken(orders, after=WHOLE * 2 // 5)
@@ -154,7 +143,6 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("what", DAMAGES)
 def test_what_was_kept_and_is_damaged_is_read_again(orders: Orders, what: str) -> None:
-    by_cursor(orders)
     orders.fill(0, ROWS, WIDE)
     broken(orders)
     pattern, harm = DAMAGES[what]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 
 import polars as pl
 import pytest
@@ -39,6 +40,10 @@ def opened() -> Iterator[list[Extract]]:
         extract.close()
 
 
+def given(frames: list[pl.DataFrame]) -> Generator[pl.DataFrame, None, None]:
+    yield from frames
+
+
 def read(
     bench: PostgresBench, opened: list[Extract], staged: list[Staged]
 ) -> tuple[list[str], list[Staged], list[int]]:
@@ -54,7 +59,7 @@ def read(
         frame = pl.concat([pl.DataFrame(schema=extract.frame.collect_schema()), *piece.frames()])
         names.append(piece.name)
         ids += frame["id"].to_list()
-        kept.append(Staged(piece.name, frame.height, piece.proof()))
+        kept.append(Staged(piece.name, frame.height, piece.proof(), partial(given, [frame])))
     return names, kept, ids
 
 

@@ -1,8 +1,8 @@
 """A table in pieces of its key, and whether a piece that an earlier reading kept is still as the table has it.
 
-Pieces follow each other in the order of the primary key, each with so many rows. A piece is still right when the rows of its
-range of keys have the same keys and the same cursors as they had: every change of a row changes its cursor, which is what
-incremental loading relies on anyway. Without a cursor nothing tells, and all is read again.
+Pieces follow each other in the order of the primary key, each with so many rows. A piece is still right when the rows that
+the server has in its range of keys are those that were kept: it is asked for a digest of them, and one is made of the rows
+on the disk. So a reading that nobody takes up costs the server nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,12 +18,13 @@ from typing import Any
 
 import polars as pl
 
+from dativo.config.logins import address
 from dativo.sources.database.frame import Part, frames
 from dativo.sources.mysql.chunks import Chunks, chunk_rows
-from dativo.sources.mysql.failure import address
+from dativo.sources.mysql.digest import Digest, comparable, digested, selected
 from dativo.sources.mysql.relation import Described, border, read_rows
 from dativo.sources.mysql.session import Session
-from dativo.sources.mysql.sql import Condition, beyond, quoted, up_to
+from dativo.sources.mysql.sql import Condition, beyond, up_to
 from dativo.sources.mysql.values import is_bytes, order_of, parameter
 from dativo.sources.protocol import FAULT, Meter, Piece, Staged
 
@@ -62,7 +64,7 @@ class Pieces:
         after: _Key | None = None
         for kept in self._chain(staged):
             upto = tuple(kept.proof["upto"])
-            if self._sum(after, upto) == [str(kept.rows), kept.proof["sum"]]:
+            if self._is_right(kept, after, upto):
                 yield kept
             else:
                 reached = _Reached(key=list(upto))
@@ -151,24 +153,26 @@ class Pieces:
         return partial(frames, [part], self.schema, self.meter)
 
     def _proof(self, after: _Key | None, reached: _Reached) -> dict[str, Any]:
-        if not reached.key or self.described.bounds is None:
+        if not reached.key or not comparable(self.described.columns, self.described.wire, self.schema):
             return {}
-        _, total = self._sum(after, tuple(reached.key))
         begin = list(after) if after is not None else None
-        return {"reading": self._circumstances(), "after": begin, "upto": list(reached.key), "sum": total}
+        return {"reading": self._circumstances(), "after": begin, "upto": list(reached.key)}
 
-    def _sum(self, after: _Key | None, upto: _Key) -> list[str | None]:
-        """How many rows a range of keys has, and a sum over their keys and cursors."""
+    def _is_right(self, kept: Staged, after: _Key | None, upto: _Key) -> bool:
+        """Whether a range of keys has the rows that were kept. The server and we make our digests at the same time."""
+        columns = self.described.columns
+        if not comparable(columns, self.described.wire, self.schema):
+            return False
+        with ThreadPoolExecutor(1, thread_name_prefix="dativo-digest") as beside, closing(kept.frames()) as frames:
+            asked = beside.submit(self._digest, after, upto)
+            return digested(columns, frames) == asked.result()
+
+    def _digest(self, after: _Key | None, upto: _Key) -> Digest:
+        """That of the rows that the server has in a range of keys."""
         described = self.described
-        assert described.bounds is not None
-        texts = [f"CAST({quoted(k)} AS BINARY)" for k in described.key]
-        texts.append(f"IFNULL(CAST({quoted(described.bounds.column)} AS BINARY), 'null')")
-        # CRC32 would not do: its sums over rows that are all changed alike are often the same.
-        one = f"CAST(CONV(LEFT(SHA2(CONCAT_WS(',', {', '.join(texts)}), 256), 15), 16, 10) AS UNSIGNED)"
-        what = f"COUNT(*), CAST(SUM({one}) AS CHAR)"
-        sql, values = described.select.where(*self._range(after, upto)).sql(what)
-        [found] = self.session.asked(sql, values, f"comparing {described.name} with what was kept")
-        return found
+        sql, values = described.select.where(*self._range(after, upto)).sql(selected(described.columns, described.wire))
+        [[rows, total]] = self.session.asked(sql, values, f"comparing {described.name} with what was kept")
+        return Digest(int(rows or 0), int(total or 0))
 
     def _name(self, after: _Key | None) -> str:
         if after is None:

@@ -81,7 +81,7 @@ def column_of(wire: WireColumn, wanted: Kind | None) -> Column:
         return Column(wire.name, form, pl.Decimal(digits(wire), wire.decimals))
     if form == Form.DATETIME:
         zone = "UTC" if wire.type == _TIMESTAMP else None
-        return Column(wire.name, form, pl.Datetime("us", zone))
+        return Column(wire.name, form, pl.Datetime("us", zone), wire.decimals)
     return Column(wire.name, form, _DTYPES.get(form, pl.String()), wire.decimals)
 
 
