@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
+import msgspec
 import polars as pl
 
 from dativo.config.asset import Asset, Field
@@ -236,6 +238,13 @@ class _Values:
 
 def _means_something(entry: Field, nulls: tuple[str, ...], rules: TextRules) -> bool:
     """Whether a text that means null would be a value of the column; if not, its cast gives null by itself."""
+    # Columns of one type have one answer, and every run makes its plan twice.
+    alike = msgspec.structs.replace(entry, name="", source_name="", description=None, mark=None)
+    return _some_is_read(alike, nulls, rules)
+
+
+@lru_cache(maxsize=1_000)
+def _some_is_read(entry: Field, nulls: tuple[str, ...], rules: TextRules) -> bool:
     texts = pl.DataFrame({"text": list(nulls)}, schema={"text": pl.String})
     return bool(texts.select(from_text(entry, pl.col("text"), rules).is_not_null().any()).item())
 
