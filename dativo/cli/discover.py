@@ -174,6 +174,10 @@ def _drafts(drafts: list[DraftFile]) -> None:
             console.print(f"        {cell(column)} is left out: no column can be called so")
     if any(one.draft.guesses for one in drafts):
         console.print("\nCheck each guess in the file, and take its tag away.")
+    elif drafts:
+        console.print()
+    if drafts:
+        console.print("They are drafts: name who answers for the data (`team`), then write `status: active`.")
 
 
 def _json(job: ResolvedJob, found: list[FoundStream], drafts: list[DraftFile]) -> None:

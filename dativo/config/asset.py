@@ -195,7 +195,8 @@ def _check_heads(file: AssetFile, node: Node, problems: Problems) -> None:
             "data_quality.monitoring.oncall_rotation",
             "name who is called, or set `enabled: false`",
         )
-    if file.team is None or not file.team.owner:
+    # A draft says by itself that it is not complete.
+    if file.status.lower() != "draft" and (file.team is None or not file.team.owner):
         problems.warn(
             "the contract names no owner",
             node.mark_of("team"),

@@ -73,6 +73,7 @@ def _head(source_type: str, stream: FoundStream, name: str, guesses: bool) -> It
         yield f"  purpose: {written(stream.comment)}"
     yield f"source_type: {written(source_type)}"
     yield f"object: {written(stream.object)}"
+    yield "# Who answers for the data is to be named before the contract is active:"
     yield "# team: {owner: you@example.com}"
 
 

@@ -168,6 +168,11 @@ def test_a_contract_without_an_owner_is_told_and_read() -> None:
     assert [(p.severity, p.code) for p in problems] == [("warning", "governance_incomplete")]
 
 
+def test_a_draft_has_no_owner_yet_and_needs_none() -> None:
+    asset, problems = read("name: a\nversion: 1\nstatus: draft\nschema: [{name: x}]\n")
+    assert asset is not None and asset.owner is None and not list(problems)
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
