@@ -13,6 +13,7 @@ import msgspec
 from dativo.config.environment import Environment
 from dativo.config.nodes import Node
 from dativo.config.secrets import Secrets
+from dativo.errors import Mark
 
 
 class SettingField(msgspec.Struct, frozen=True):
@@ -35,13 +36,16 @@ Source = Literal["configured", "secret", "variable", "default"]
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """A value and its origin, as `target.connection.s3.bucket (jobs/acme/orders.yaml:14:15)`.
 
-    `source` tells which of the places it was: the configuration, a secret, a variable, or the default.
+    `source` tells which of the places it was: the configuration, a secret, a variable, or the default; `field` and `mark`
+    are where the configuration has it.
     """
 
     value: str
     origin: str
     source: Source = "configured"
     secret: bool = False
+    field: str = ""
+    mark: Mark | None = None
 
     def __repr__(self) -> str:
         return f"Setting(value={'****' if self.secret else repr(self.value)}, origin={self.origin!r})"
@@ -106,7 +110,7 @@ def read_connection(
     for path, block in blocks:
         for key, node in block.value.items():
             if key not in known and node.kind == "scalar" and not node.is_null() and not node.unset:
-                settings.setdefault(key, Setting(value=_text(node), origin=_place(_named(path, key), node)))
+                settings.setdefault(key, _configured(path, key, node))
     return Connection(kind=kind, settings=settings, looked=looked)
 
 
@@ -115,8 +119,15 @@ def _from_blocks(field: SettingField, blocks: list[tuple[str, Node]]) -> Setting
         for spelling in field.spellings:
             node = block.get(spelling)
             if node is not None and node.kind == "scalar" and not node.is_null() and not node.unset and _text(node):
-                return Setting(value=_text(node), origin=_place(_named(path, spelling), node), secret=field.secret)
+                return _configured(path, spelling, node, secret=field.secret)
     return None
+
+
+def _configured(path: str, key: str, node: Node, *, secret: bool = False) -> Setting:
+    """A setting that a block has; one of a connection URL stands where the URL does."""
+    field = path if path.endswith(".dsn") else f"{path}.{key}"
+    origin = _place(_named(path, key), node)
+    return Setting(value=_text(node), origin=origin, secret=secret, field=field, mark=node.mark)
 
 
 def _from_secrets(field: SettingField, secrets: Secrets, names: tuple[str, ...]) -> Setting | None:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from dativo.config.connection_checks import check_connection
 from dativo.config.job import Incremental, Source
 from dativo.config.problems import Problems
 from dativo.config.relations import DATABASES
 from dativo.config.resolved import Relation, StreamConfig
 from dativo.config.sides import Side
 from dativo.config.sql_text import condition_mistake, query_mistake
-from dativo.errors import Mark, Problem, listed, nearest
-
-SSL_MODES = {
-    "postgres": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
-    "mysql": ("disabled", "preferred", "required", "verify_ca", "verify_identity"),
-}
+from dativo.errors import Mark, Problem, listed
 
 
 def check_database_source(
@@ -24,47 +20,9 @@ def check_database_source(
     """Notes what is missing in a database's connection and wrong in its relations; nothing for other sources."""
     if source.type not in DATABASES or source.connector is None:
         return
-    check_connection(source, problems)
+    check_connection(source, "source", problems)
     for stream in streams:
         problems.extend(_Stream(source, stream, incremental).mistakes())
-
-
-def check_connection(source: Side[Source], problems: Problems) -> None:
-    """Notes what is missing in a database's connection; nothing for other sources."""
-    if source.type in DATABASES and source.connector is not None:
-        problems.extend(_connection(source))
-
-
-def _connection(source: Side[Source]) -> Iterator[Problem]:
-    connection = source.connections["source"]
-
-    def wrong(message: str, name: str, hint: str) -> Problem:
-        return Problem(message, source.node.mark_of("connection", name), f"source.connection.{name}", hint)
-
-    if source.type == "sqlite":
-        unset = any(path.endswith((".database_path", ".dsn")) for path, _ in source.unset)
-        told = source.spec.dsn is not None  # a URL that cannot be read is told by itself
-        if not connection.has("database_path") and not unset and not told:
-            where = connection.origin("database_path")
-            yield wrong(
-                f"a sqlite source needs a database_path: {where}",
-                "database_path",
-                "add `database_path: data/shop.db` to source.connection",
-            )
-        return
-    port = connection.get("port") or ""
-    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        yield wrong(f"'{port}' is no port", "port", f"a number from 1 to 65535; it is {connection.origin('port')}")
-    name = "sslmode" if source.type == "postgres" else "ssl_mode"
-    mode, known = connection.get(name), SSL_MODES[source.type]
-    if mode is not None and _folded(mode) not in map(_folded, known):
-        guess = nearest(_folded(mode), known)
-        hint = f"did you mean '{guess}'?" if guess else f"one of {', '.join(known)}"
-        yield wrong(f"unknown {name} '{mode}'", name, f"{hint}\nit is {connection.origin(name)}")
-
-
-def _folded(mode: str) -> str:
-    return mode.lower().replace("_", "-")
 
 
 class _Stream:

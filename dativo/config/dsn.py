@@ -6,7 +6,7 @@ Messages never show the URL: it holds a password.
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from dativo.config.nodes import Node, map_of, scalar_of
 from dativo.config.problems import Problems
@@ -60,7 +60,9 @@ def parse_dsn(type_: str, text: str) -> dict[str, str]:
     if fragment:
         raise BadUrl("a '#' ends a URL")
     rest, _, query = rest.partition("?")
-    found = dict(parse_qsl(query, keep_blank_values=False))
+    # As libpq reads it: a plus is a plus. MySQL's own URLs have hyphens in names, as in `ssl-mode`.
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    found = {unquote(k).replace("-", "_"): unquote(v) for k, _, v in pairs if k and v}
     if type_ == "sqlite":
         return {**found, "database_path": _sqlite_path(rest)}
     place, _, database = rest.partition("/")

@@ -10,6 +10,7 @@ import msgspec
 from dativo.config import paths
 from dativo.config.checks import TENANT, check_retries, check_sinks, check_source, check_target, check_tenant
 from dativo.config.cloud import check_paths, cloud_environment
+from dativo.config.connection_checks import check_connection
 from dativo.config.contracts import Contract, read_contracts
 from dativo.config.database_checks import check_database_source
 from dativo.config.decode import decode
@@ -85,6 +86,7 @@ def _resolved(
     check_store_source(source, len(streams), reading.problems)
     check_database_source(source, streams, incremental, reading.problems)
     check_target(target, streams, reading.problems)
+    check_connection(target, "target", reading.problems)
     check_retries(file, reading.node, reading.problems)
     check_sinks(file, reading.node, reading.problems)
     return ResolvedJob(

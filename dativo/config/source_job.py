@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dativo.config import paths
 from dativo.config.checks import check_tenant
-from dativo.config.database_checks import check_connection
+from dativo.config.connection_checks import check_connection
 from dativo.config.environment import Environment
 from dativo.config.job import Budget, JobFile, Source, Target
 from dativo.config.job_reader import marks_of, reading_of
@@ -63,7 +63,7 @@ def _of_document(
     registry = library.registry(reading.folder, problems)
     source = read_source(reading, registry) if registry is not None else None
     if source is not None:
-        check_connection(source, problems)
+        check_connection(source, "source", problems)
     if source is None or registry is None or problems.errors():
         return None
     return _job(reading, tenant, source, registry)

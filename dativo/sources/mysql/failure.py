@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pymysql
 
 from dativo.config.connection import Connection
+from dativo.config.logins import address
+from dativo.config.mysql_refusals import refusal_of
+from dativo.config.refusals import told, unusable
+from dativo.config.tls import BadCertificate
 from dativo.errors import DativoError, SourceError
 
-_ACCESS = (1044, 1045, 1698, 1251, 2059, 1820, 1862)
 _PRIVILEGE = (1142, 1143, 1227, 1370)
 _GONE = (1927, 1053, 2006, 2013, 1152, 1159, 1161, 4031)
 _TIMEOUT = (1969, 3024)
-_LASTING = (*_ACCESS, *_PRIVILEGE, 1049, 1146, 1054, 1064)
+_LASTING = (*_PRIVILEGE, 1044, 1049, 1146, 1054, 1064)
 
 
 @contextmanager
@@ -38,10 +40,6 @@ def code_of(error: BaseException) -> int:
     return code if isinstance(code, int) else 0
 
 
-def address(connection: Connection) -> str:
-    return f"{connection.get('host')}:{connection.get('port')}"
-
-
 def explained(error: pymysql.MySQLError, connection: Connection, what: str) -> SourceError:
     """What the server or the way to it said, and the remedy."""
     code = code_of(error)
@@ -54,27 +52,8 @@ def explained(error: pymysql.MySQLError, connection: Connection, what: str) -> S
 
 def _told(code: int, said: str, connection: Connection, what: str) -> tuple[str, str]:
     server = address(connection)
-    # A handshake that fails is a server that cannot be reached, too; a line that breaks later is no matter of TLS.
-    if code == 2026 or (code not in _GONE and ("SSL" in said or "certificate" in said)):
-        hint = f"ssl_mode is {connection.origin('ssl_mode')}\nssl_ca is {connection.origin('ssl_ca')}"
-        return f"{server}: no TLS connection: {_reason(said)}", hint
-    if code in (2003, 2005) or (code == 0 and "connect" in said):
-        hint = f"host is {connection.origin('host')}, port is {connection.origin('port')}"
-        return f"no MySQL server answers at {server}: {_reason(said)}", hint
-    if code == 1045 or code == 1698:
-        user, password = connection.origin("user"), connection.origin("password")
-        return f"{server} refuses the account: {said}", f"user is {user}\npassword is {password}"
     if code in (1049, 1044):
         return f"{server}: {said}", f"database is {connection.origin('database')}"
-    if code in (1251, 2059, 2061) or "cryptography" in said or "pynacl" in said or "plugin" in said.lower():
-        hint = (
-            "connect with TLS (ssl_mode: required), or give the account caching_sha2_password or mysql_native_password"
-        )
-        if "cryptography" in said:
-            hint = "connect with TLS (ssl_mode: required), or `pip install cryptography`"
-        elif "pynacl" in said:
-            hint = "`pip install pynacl`"
-        return f"{server}: the account's way of authentication cannot be used: {said}", hint
     if code in (1146, 1051, 1356):
         return f"{what} failed: {said}", "was it renamed or dropped? `dativo discover` lists what is there"
     if code in (1054, 1060, 1052):
@@ -104,11 +83,16 @@ def _reason(said: str) -> str:
     return inside.strip() or "it closed the connection"
 
 
-def tls_error(error: ssl.SSLError | OSError, connection: Connection) -> SourceError:
-    """A certificate or key of the settings that cannot be read."""
-    names = [n for n in ("ssl_ca", "ssl_cert", "ssl_key") if connection.get(n)]
-    origins = "\n".join(f"{n} is {connection.origin(n)}" for n in names)
-    reason = getattr(error, "strerror", None) or str(error)
-    found = SourceError(f"the certificates for TLS cannot be used: {reason}", hint=origins)
+def unfit(error: BadCertificate, connection: Connection) -> SourceError:
+    """That a file of TLS cannot be used."""
+    found = SourceError(**unusable(error, connection, "source"))
     found.lasting = True
+    return found
+
+
+def refused(error: Exception, connection: Connection) -> SourceError:
+    """Why the server did not let us in, with the setting that it comes from."""
+    refusal, said = refusal_of(error, connection)
+    found = SourceError(**told(refusal, connection, "source", said))
+    found.lasting = not refusal.passes
     return found

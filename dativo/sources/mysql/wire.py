@@ -211,16 +211,6 @@ def _joined(begun: bytes, read: Any) -> tuple[npt.NDArray[np.uint8], bytes]:
             return np.frombuffer(row, dtype=np.uint8), bytes(held[at:])
 
 
-def await_rows(connection: Connection[Any], seconds: float) -> None:
-    """From now on the server may be silent so long, while its host has to answer within two minutes."""
-    connection._read_timeout = seconds
-    options = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6, "TCP_USER_TIMEOUT": 120_000}
-    for name, value in options.items():
-        # Not every system has all of them, nor has a socket of the file system.
-        with suppress(OSError, AttributeError):
-            connection._sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
 def hang_up(connection: Connection[Any]) -> None:
     """Ends a connection at once, also while another thread waits for what it sends."""
     with suppress(OSError, AttributeError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dativo.config.logins import address
+from dativo.config.refusals import hinted
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import DativoError
 from dativo.sources.database.names import shown
@@ -18,7 +20,7 @@ Finding = dict[str, Any]
 def findings(job: ResolvedJob, stream: StreamConfig, options: DatabaseOptions) -> list[Finding]:
     """One entry for the connection, then one for each relation of the stream."""
     connection = job.connections["source"]
-    place = f"{connection.get('host')}:{connection.get('port')}"
+    place = address(connection)
     try:
         session = Session(job, options)
     except DativoError as error:
@@ -52,4 +54,4 @@ def _right(name: str, message: str) -> Finding:
 
 
 def _wrong(name: str, error: DativoError) -> Finding:
-    return {"name": name, "ok": False, "message": error.message, "hint": error.hint}
+    return {"name": name, "ok": False, "message": error.message, "hint": hinted(error)}

@@ -9,37 +9,12 @@ import re
 from typing import Any
 
 from dativo.config.connection import Connection
+from dativo.config.postgres_refusals import refusal_of
+from dativo.config.refusals import told
 from dativo.config.resolved import ResolvedJob
 from dativo.errors import SourceError
 
 AGAIN = "run again; `retry_config` of the job does it by itself"
-# By what libpq says: it gives no SQLSTATE for a connection that was not made.
-_UNREACHED = (
-    ("could not translate host name", "host", "no host is called so"),
-    ("Name or service not known", "host", "no host is called so"),
-    ("Connection refused", "port", "nothing listens there"),
-    ("timeout expired", "host", "no answer in time"),
-    ("No route to host", "host", "there is no way to the host"),
-    ("Network is unreachable", "host", "there is no way to the host"),
-    ("server does not support SSL", "sslmode", "the server has no TLS"),
-    (
-        "certificate verify failed",
-        "sslrootcert",
-        "the server's certificate is not signed by an authority that is trusted",
-    ),
-    ("root certificate file", "sslrootcert", "there are no authorities to verify the server's certificate by"),
-    ("server certificate for", "host", "the server's certificate is for another host"),
-    ("could not read certificate file", "sslcert", "the client's certificate cannot be read"),
-    ("certificate file", "sslcert", "the client's certificate cannot be used"),
-    ("private key file", "sslkey", "the client's key cannot be used"),
-    ("invalid sslmode", "sslmode", "there is no such sslmode"),
-    ("invalid port", "port", "there is no such port"),
-    ("no pg_hba.conf entry", "sslmode", "the server takes no such connection"),
-    ("password authentication failed", "password", "the server refused user and password"),
-    ("no password supplied", "password", "the server asks for a password"),
-    ('database "', "database", "there is no such database"),
-    ('role "', "user", "there is no such user"),
-)
 _STATES = (
     ("conflict with recovery", "40001"),
     ("due to statement timeout", "57014"),
@@ -58,31 +33,15 @@ class NoRoom(SourceError):
     """The server takes no further connection."""
 
 
-def unreached(job: ResolvedJob, connection: Connection, error: Any) -> SourceError:
-    """Why no connection was made; the hint names the setting that it comes from."""
-    said, state = _said(error), _state(error)
-    host, port = connection.get("host"), connection.get("port")
-    place = f"Postgres at {host}:{port}"
-    if state == "53300" or any(mark in said for mark in ("too many c", "remaining connection slots")):
-        return NoRoom(
-            f"{place} has no connection left: {said}",
-            hint=f"lower source.engine.options.connections, or wait; {AGAIN}",
-        )
-    if state in ("57P03", "57P01") or "the database system is" in said:
-        return SourceError(f"{place} takes no connections now: {said}", hint=AGAIN)
-    setting, what = next(((s, w) for mark, s, w in _UNREACHED if mark in said), ("host", said))
-    field = f"source.connection.{setting}"
-    shown = connection.settings.get(setting)
-    value = f" '{shown.value}'" if shown is not None and not shown.secret else ""
-    hints = [f"{setting}{value} is {connection.origin(setting)}"]
-    if setting in ("password", "user") and connection.get("user"):
-        hints.append(f"the user is '{connection.get('user')}', {connection.origin('user')}")
-    if setting == "sslmode":
-        hints.append("one of disable, allow, prefer, require, verify-ca, verify-full")
-    reason = "" if what in said else f": {said}"
-    return SourceError(
-        f"{place} cannot be reached: {what}{reason}", hint="\n".join(hints), mark=job.mark(field), field=field
-    )
+def unreached(connection: Connection, error: Any) -> SourceError:
+    """Why no connection was made, with the setting that it comes from."""
+    refusal, said = refusal_of(str(error))
+    if refusal.full:
+        hint = f"lower source.engine.options.connections, or wait; {AGAIN}"
+        return NoRoom(**told(refusal._replace(remedy=hint), connection, "source", said))
+    found = SourceError(**told(refusal, connection, "source", said))
+    found.lasting = not refusal.passes
+    return found
 
 
 def failed(job: ResolvedJob, error: Any, doing: str, *, field: str = "") -> SourceError:

@@ -1,4 +1,4 @@
-"""One connection to Postgres: how it is told where to connect, what it runs, and how it ends when the server is silent."""
+"""One connection to Postgres: what it runs, and how it ends when the server is silent."""
 
 from __future__ import annotations
 
@@ -8,23 +8,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from dativo.config.connection import Connection
 from dativo.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from pyarrow.lib import RecordBatch, Schema
 
-CONNECT_SECONDS = 10
 # What a server that still works needs at most to hear that a query is to end.
 CANCEL_SECONDS = 3
-_PARAMETERS = ("host", "port", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword")
-# A host that is gone without a word is noticed after two minutes, not after the two hours of most systems.
-_KEEPALIVE = {
-    "keepalives_idle": "60",
-    "keepalives_interval": "10",
-    "keepalives_count": "6",
-    "tcp_user_timeout": "120000",
-}
 
 
 class Link:
@@ -108,16 +98,3 @@ def driver() -> Any:
             f"the connector 'postgres' needs the package '{error.name}'", hint="pip install 'dativo[postgres]'"
         ) from None
     return found
-
-
-def conninfo(connection: Connection) -> str:
-    """How libpq is told where to connect: a connection string of keywords and quoted values."""
-    parts = {name: value for name in _PARAMETERS if (value := connection.get(name))}
-    parts["dbname"] = connection.get("database") or ""
-    parts |= {"connect_timeout": str(CONNECT_SECONDS), "application_name": "dativo", "client_encoding": "UTF8"}
-    parts |= _KEEPALIVE
-    return " ".join(f"{name}={_quoted(value)}" for name, value in parts.items())
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dativo.config.logins import address
+from dativo.config.refusals import hinted
 from dativo.config.resolve import ResolvedJob
 from dativo.errors import DativoError
 from dativo.targets.databases.commit import session
@@ -18,7 +20,7 @@ def check(job: ResolvedJob) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     try:
         with session(dialect, connection) as opened:
-            where = f"{connection.get('database')} at {connection.get('host')}:{connection.get('port')}"
+            where = f"{connection.get('database')} at {address(connection)}"
             found.append(finding("database", True, f"{where} lets {connection.get('user') or 'the user'} in"))
             places = [place(job, stream, dialect) for stream in job.streams]
             for schema in dict.fromkeys(p.schema for p in places):
@@ -28,5 +30,5 @@ def check(job: ResolvedJob) -> list[dict[str, Any]]:
         problem = error.problems()[0]
         name = "rights" if found else "database"
         retryable = not getattr(error, "lasting", False)
-        found.append(finding(name, False, problem.message, problem.hint, code=error.code, retryable=retryable))
+        found.append(finding(name, False, problem.message, hinted(error), code=error.code, retryable=retryable))
     return found

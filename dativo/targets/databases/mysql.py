@@ -6,17 +6,19 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dativo.config.connection import Connection
 from dativo.config.field import Field
+from dativo.config.logins import patient
+from dativo.config.logins import pymysql as login
+from dativo.config.tls import BadCertificate
 from dativo.errors import TargetError
 from dativo.targets.databases.client import Client
 from dativo.targets.databases.dialect import BOUND, Lost, listed, quoted
-from dativo.targets.databases.mysql_failure import LocalForbidden, misfit, translated
+from dativo.targets.databases.mysql_failure import LocalForbidden, misfit, refused, translated, unfit
 from dativo.targets.databases.mysql_local import FILE, send_local
 from dativo.targets.databases.place import Place
 from dativo.targets.databases.staged import reader
@@ -24,10 +26,11 @@ from dativo.targets.databases.staged import reader
 if TYPE_CHECKING:
     import polars as pl
 
-CONNECT_SECONDS = 10
 LOCK_SECONDS = 600
-# A statement may take this long; the server is found dead by the system's own probes before.
+# A statement may take this long; the server's host is found dead before.
 ANSWER_SECONDS = 7200
+# A server that waits for a lock in the middle of a load takes nothing meanwhile, and is not dead.
+SILENT_SECONDS = LOCK_SECONDS + 60
 # Bytes in a packet: less than the smallest max_allowed_packet that servers come with.
 PACKET = 512 * 1024
 ROWS_AN_INSERT = 500
@@ -49,27 +52,21 @@ class MySqlSession(Client):
         self._errors: Any = importlib.import_module("pymysql.err")
         driver: Any = importlib.import_module("pymysql")
         flags = importlib.import_module("pymysql.constants.CLIENT")
-        tls = {n: v for n in ("ssl_ca", "ssl_cert", "ssl_key") if (v := connection.get(n))}
-        with self._failures("connecting to the database"):
+        try:
             self.client = driver.connect(
-                host=connection.get("host"),
-                port=_port(connection),
-                user=connection.get("user") or "",
-                password=connection.get("password") or "",
-                database=connection.get("database"),
-                charset="utf8mb4",
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=ANSWER_SECONDS,
+                **login(connection),
                 write_timeout=ANSWER_SECONDS,
                 local_infile=True,
                 autocommit=False,
                 # Rows that an UPDATE finds count, whether or not they had these values before.
                 client_flag=flags.FOUND_ROWS,
-                program_name="dativo",
-                **tls,
             )
+        except BadCertificate as error:
+            raise unfit(error, connection) from None
+        except (self._errors.Error, OSError, RuntimeError, EOFError, AttributeError) as error:
+            raise refused(error, connection) from None
         try:
-            self.client._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            patient(self.client, ANSWER_SECONDS, SILENT_SECONDS)
             for setting in _SETTINGS:
                 self.run(setting)
             self.identity = str(self.rows("SELECT CONNECTION_ID()")[0][0])
@@ -166,15 +163,6 @@ class MySqlSession(Client):
     def end(self, identity: str) -> None:
         with contextlib.suppress(Lost, TargetError):
             self.run(f"KILL {int(identity)}")
-
-
-def _port(connection: Connection) -> int:
-    text = connection.get("port") or "3306"
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise TargetError(
-            f"'{text}' is no port", hint=f"port: {connection.origin('port')}", field="target.connection.port"
-        )
-    return int(text)
 
 
 def _bound(sql: str, values: Sequence[Any]) -> tuple[str, Sequence[Any] | None]:

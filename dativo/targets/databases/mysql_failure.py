@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dativo.config.connection import Connection
+from dativo.config.mysql_refusals import refusal_of
+from dativo.config.refusals import named, origins, told, unusable
+from dativo.config.tls import BadCertificate
 from dativo.errors import TargetError
 from dativo.targets.databases.dialect import Lost
-from dativo.targets.databases.postgres_failure import address, setting_lines
 
 
 class LocalForbidden(TargetError):
@@ -26,14 +28,9 @@ class Refusal(NamedTuple):
 
 _FORBIDDEN = (1148, 2068, 3948, 4166, 4250)
 _REFUSALS = (
-    Refusal((1045, 1698, 1130, 1524, 2061), "it does not take user and password", ("user", "password"),
-            "give the password of this user, and allow it from this machine"),
-    Refusal((1046,), "no database is named", ("database",), "set it"),
     Refusal((1049,), "it has no such database", ("database",), "make it first, or correct its name"),
     Refusal((1044, 1142, 1143, 1227, 1370), "the user may not do this", ("user", "database"),
             "grant it to the user, or name another user"),
-    Refusal((2003, 2002, 2005), "nobody answers there", ("host", "port"), "start the server, or correct host and port",
-            passes=True),
     Refusal((1040, 1203, 1226), "it has as many connections as it takes", (), "close some, or raise max_connections",
             passes=True),
     Refusal((1205, 3572), "another session holds the table for longer than a run waits", (), "see SHOW PROCESSLIST",
@@ -44,30 +41,44 @@ _REFUSALS = (
     Refusal((1153,), "a row is larger than its max_allowed_packet", (), "raise max_allowed_packet"),
     Refusal((1118, 1071), "the columns of a row or of its key are too long together", (), "make the key of fewer columns"),
     Refusal((3024, 1969, 1317), "it ended the statement", (), "raise max_statement_time for this user"),
-    Refusal((2026,), "its TLS cannot be used", ("ssl_ca", "ssl_cert", "ssl_key"), "correct the certificates"),
 )  # fmt: skip
 _LOST = (0, 1053, 1077, 1079, 1080, 1927, 2006, 2013, 2055, 4031)
 _MISFITS = (1048, 1062, 1264, 1265, 1292, 1366, 1406, 1411, 3140, 3819, 4025)
 
 
+def unfit(error: BadCertificate, connection: Connection) -> TargetError:
+    """That a file of TLS cannot be used."""
+    found = TargetError(**unusable(error, connection, "target"))
+    found.lasting = True
+    return found
+
+
+def refused(error: Exception, connection: Connection) -> TargetError:
+    """Why the server did not let us in, with the setting that it comes from."""
+    refusal, said = refusal_of(error, connection)
+    found = TargetError(**told(refusal, connection, "target", said))
+    found.lasting = not refusal.passes
+    return found
+
+
 def translated(error: Exception, connection: Connection, doing: str) -> TargetError:
     """What the driver raised, as a TargetError; Lost when the connection broke."""
     number = error.args[0] if error.args and isinstance(error.args[0], int) else -1
-    told = str(error.args[1] if len(error.args) > 1 else error) or type(error).__name__
+    said = str(error.args[1] if len(error.args) > 1 else error) or type(error).__name__
     if number in _FORBIDDEN:
-        return LocalForbidden(f"{doing} failed: {told}")
+        return LocalForbidden(f"{doing} failed: {said}")
     if number in _LOST or (number == -1 and isinstance(error, OSError)):
         return Lost(
-            f"{doing} failed: the connection to {address(connection)} was lost ({told or 'it was closed'})",
+            f"{doing} failed: the connection to {named(connection)} was lost ({said or 'it was closed'})",
             hint="look at the server, then run again: what was not committed is not there",
         )
     if number in _MISFITS:
-        return misfit(doing.removeprefix("loading "), told)
+        return misfit(doing.removeprefix("loading "), said)
     refusal = next((r for r in _REFUSALS if number in r.numbers), None)
     if refusal is None:
-        return TargetError(f"{doing} failed: {told}", hint="see the server's log")
-    lines = [refusal.remedy, *setting_lines(refusal.settings, connection)]
-    found = TargetError(f"{doing} failed: {address(connection)}: {refusal.meaning} ({told})", hint="\n".join(lines))
+        return TargetError(f"{doing} failed: {said}", hint="see the server's log")
+    lines = [refusal.remedy, *origins(refusal.settings, connection)]
+    found = TargetError(f"{doing} failed: {named(connection)}: {refusal.meaning} ({said})", hint="\n".join(lines))
     found.lasting = bool(refusal.settings) and not refusal.passes
     return found
 

@@ -9,46 +9,28 @@ import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from dativo.config.connection import Connection
 from dativo.config.field import Field
+from dativo.config.logins import libpq
 from dativo.targets.databases.client import Client
 from dativo.targets.databases.dialect import BOUND
 from dativo.targets.databases.place import Place
-from dativo.targets.databases.postgres_failure import translated
+from dativo.targets.databases.postgres_failure import refused, translated
 
 if TYPE_CHECKING:
     import polars as pl
 
-CONNECT_SECONDS = 10
-# As long as a run waits for another one that loads the same table, and for a server that has fallen silent.
+# As long as a run waits for another one that loads the same table.
 LOCK_SECONDS = 600
-SILENT_SECONDS = 120
+# A server that waits for a lock in the middle of a load takes nothing meanwhile, and is not dead.
+SILENT_SECONDS = LOCK_SECONDS + 60
 _SETTINGS = (
     "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
     f"SET lock_timeout = '{LOCK_SECONDS}s'",
     "SET TIME ZONE 'UTC'",
     "SET standard_conforming_strings = on",
-    "SET client_encoding = 'UTF8'",
 )
-_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
-
-
-def uri(connection: Connection) -> str:
-    """The address of the database with its password, as libpq takes it."""
-    given = {n: connection.get(n) or "" for n in ("host", "port", "database", "user", "password", *_TLS)}
-    options = {
-        "connect_timeout": str(CONNECT_SECONDS),
-        "application_name": "dativo",
-        "tcp_user_timeout": str(SILENT_SECONDS * 1000),
-        "keepalives_idle": "30",
-        **{n: given[n] for n in _TLS if given[n]},
-    }
-    # As settings of the query: a host may be a path, and each of them may hold any character.
-    named = {"host": "host", "port": "port", "user": "user", "password": "password", "database": "dbname"}
-    options |= {libpq: given[own] for own, libpq in named.items() if given[own]}
-    return "postgresql://?" + "&".join(f"{k}={quote(v, safe='')}" for k, v in options.items())
 
 
 class PostgresSession(Client):
@@ -57,8 +39,10 @@ class PostgresSession(Client):
     def __init__(self, connection: Connection) -> None:
         driver: Any = importlib.import_module("adbc_driver_postgresql.dbapi")
         self.connection = connection
-        with self._failures("connecting to the database"):
-            self.client = driver.connect(uri(connection))
+        try:
+            self.client = driver.connect(libpq(connection, SILENT_SECONDS))
+        except (driver.Error, OSError) as error:
+            raise refused(error, connection) from None
         try:
             for setting in _SETTINGS:
                 self.run(setting)

@@ -6,6 +6,8 @@ import re
 from typing import NamedTuple
 
 from dativo.config.connection import Connection
+from dativo.config.postgres_refusals import refusal_of
+from dativo.config.refusals import named, origins, told
 from dativo.errors import TargetError
 from dativo.targets.databases.dialect import Lost
 
@@ -24,23 +26,6 @@ class Refusal(NamedTuple):
 
 
 _REFUSALS = (
-    Refusal(("password authentication failed", "28P01"), "it does not take user and password", ("user", "password"),
-            "give the password of this user"),
-    Refusal(("no password supplied",), "it wants a password, and none is set", ("password",), "set the password"),
-    Refusal(("no pg_hba.conf entry",), "it lets this user not in from this machine, or not without TLS",
-            ("user", "database", "sslmode"), "allow it in pg_hba.conf, or set sslmode: require"),
-    Refusal(("server does not support SSL",), "it does not speak TLS", ("sslmode",), "set sslmode: prefer, or let it"),
-    Refusal(("certificate", "SSL error"), "its certificate is not one to trust", ("sslmode", "sslrootcert"),
-            "set sslrootcert to the certificate of its authority"),
-    Refusal(("28000",), "it does not take the user", ("user",), "give another user"),
-    Refusal(("3D000", "FATAL:  database"), "it has no such database", ("database",), "make it first, or correct its name"),
-    Refusal(("could not translate host name",), "its host is not known", ("host",), "correct the host's name"),
-    Refusal(("Connection refused", "No such file or directory"), "nobody listens there", ("host", "port"),
-            "start the server, or correct host and port", passes=True),
-    Refusal(("timeout expired", "Network is unreachable", "No route to host"), "it does not answer", ("host", "port"),
-            "look at the server and at the network between", passes=True),
-    Refusal(("invalid sslmode", "invalid port", "invalid integer value", "invalid connection option"),
-            "a setting of the connection is wrong", ("port", "sslmode"), "correct it"),
     Refusal(("53300", "too many clients", "remaining connection slots"), "it has as many connections as it takes", (),
             "close some, or raise max_connections", passes=True),
     Refusal(("53100", "No space left"), "its disk is full", (), "free space there", passes=True),
@@ -58,32 +43,39 @@ _LOST = ("57P01", "57P02", "server closed the connection", "terminating connecti
 _DENIED = "42501"
 
 
+def refused(error: Exception, connection: Connection) -> TargetError:
+    """Why the server did not let us in, with the setting that it comes from."""
+    refusal, said = refusal_of(str(error))
+    found = TargetError(**told(refusal, connection, "target", said))
+    found.lasting = not refusal.passes
+    return found
+
+
 def translated(error: Exception, connection: Connection, doing: str) -> TargetError:
     """What the driver raised, as a TargetError; Lost when the connection broke."""
     text = str(error)
     state = getattr(error, "sqlstate", None) or ""
-    told = _first(text)
-    connecting = "Failed to connect" in text or "could not parse" in text
-    if not connecting and (state in ("57P01", "57P02") or any(s in text for s in _LOST)):
+    said = _first(text)
+    if state in ("57P01", "57P02") or any(s in text for s in _LOST):
         found: TargetError = Lost(
-            f"{doing} failed: the connection to {address(connection)} was lost ({told})",
+            f"{doing} failed: the connection to {named(connection)} was lost ({said})",
             hint="look at the server, then run again: what was not committed is not there",
         )
         return found
     refusal = next((r for r in _REFUSALS if any(s == state or (len(s) > 5 and s in text) for s in r.signs)), None)
     if refusal is not None:
-        lines = [refusal.remedy, *setting_lines(refusal.settings, connection)]
-        found = TargetError(f"{doing} failed: {address(connection)}: {refusal.meaning} ({told})", hint="\n".join(lines))
+        lines = [refusal.remedy, *origins(refusal.settings, connection)]
+        found = TargetError(f"{doing} failed: {named(connection)}: {refusal.meaning} ({said})", hint="\n".join(lines))
         found.lasting = bool(refusal.settings) and not refusal.passes
         return found
     if state == _DENIED:
-        lines = ["grant it to the user, or name another user", *setting_lines(("user",), connection)]
-        return TargetError(f"{doing} failed: the user may not do this: {told}", hint="\n".join(lines))
+        lines = ["grant it to the user, or name another user", *origins(("user",), connection)]
+        return TargetError(f"{doing} failed: the user may not do this: {said}", hint="\n".join(lines))
     if state.startswith(("22", "23")):
         return TargetError(
-            f"{doing} failed: a value does not fit: {told}", hint="mend the data, or the table's columns"
+            f"{doing} failed: a value does not fit: {said}", hint="mend the data, or the table's columns"
         )
-    return TargetError(f"{doing} failed: {told}", hint="see the server's log")
+    return TargetError(f"{doing} failed: {said}", hint="see the server's log")
 
 
 def _first(text: str) -> str:
@@ -96,21 +88,3 @@ def _first(text: str) -> str:
     more = "; ".join(m[1] for m in (context, detail) if m)
     line = re.sub(r"\.? ?SQLSTATE: \w+$", "", line).strip()
     return f"{line} ({more})" if more else line
-
-
-def address(connection: Connection) -> str:
-    """The database as a person names it."""
-    host, port, database = (connection.get(n) or "?" for n in ("host", "port", "database"))
-    return f"{database} at {host}:{port}"
-
-
-def setting_lines(settings: tuple[str, ...], connection: Connection) -> list[str]:
-    """The settings to look at, with values that are no secrets and with where each came from."""
-    lines = []
-    for name in settings:
-        found = connection.settings.get(name)
-        if found is not None:
-            lines.append(f"{name}: {'****' if found.secret else found.value} from {found.origin}")
-        elif name in connection.looked:
-            lines.append(f"{name}: {connection.origin(name)}")
-    return lines

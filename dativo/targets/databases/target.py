@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from dativo.config.field import Field
+from dativo.config.logins import address
 from dativo.config.partition import INGEST_DATE
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.evolve import Change
@@ -70,7 +71,7 @@ class DatabaseTarget:
             saved=None,
             shared=tuple(others(self.memory, self.key, rows=rows)),
             changes=tuple(str(c) for c in changing if c.action != "describe"),
-            location=f"{self.dialect.kind} {self.connection.get('host')}:{self.connection.get('port')}",
+            location=f"{self.dialect.kind} {address(self.connection)}",
         )
         if present is not None:
             try:
