@@ -16,6 +16,7 @@ from dativo.config.resolve import ResolvedJob
 from dativo.contract.text import TextRules
 from dativo.errors import SourceError, TargetError
 from dativo.pipeline import kept as module
+from dativo.pipeline import spool as spool_module
 from dativo.pipeline.kept import open_folder
 from dativo.pipeline.spool import Spool, _fingerprint
 from dativo.sources.protocol import FAULT, FILE, ROW, TEXT, Extract, Meter, Piece, Staged
@@ -65,6 +66,23 @@ class Source:
         )  # fmt: skip
 
 
+class Texts(Source):
+    """Pieces with a text in each row, which are parts of one column of so many rows."""
+
+    def __init__(self, of: int = 50) -> None:
+        super().__init__()
+        texts = [self.text(i) for i in range(of)]
+        self.column = pl.Series("name", texts, dtype=pl.String)
+
+    def text(self, i: int) -> str | None:
+        return None if i % 7 == 3 else "é" * (i % 30)
+
+    def frame(self, values: list[int], file: int) -> pl.DataFrame:
+        found = super().frame(values, file)
+        start = values[0] if values else 0
+        return found.insert_column(1, self.column.slice(start, len(values)))
+
+
 @pytest.fixture
 def job(project: Project) -> ResolvedJob:
     project.asset([{"name": "id", "type": "integer"}])
@@ -106,6 +124,32 @@ def test_rows_are_numbered_anew_in_each_file(job: ResolvedJob) -> None:
     assert frame.group_by(FILE, maintain_order=True).agg(pl.col(ROW)).rows() == [
         (0, list(range(1, 21))), (2, list(range(1, 11))), (3, list(range(1, 21)))]  # fmt: skip
     assert frame["id"].to_list() == list(range(50))
+
+
+@pytest.mark.parametrize("room", [0, 1 << 62], ids=["room", "no room"])
+def test_texts_are_kept_as_they_were_and_read_again(
+    job: ResolvedJob, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read once and kept, then read from what was kept: plain, and compressed where there is little room."""
+    monkeypatch.setattr(spool_module, "ROOM", room)
+    source = Texts()
+    extract = source.extract()
+    over = opened(job, extract).over(extract, Meter()).frame
+    first, second = over.collect(engine="streaming"), over.collect(engine="streaming")
+    assert first["name"].to_list() == [source.text(i) for i in range(50)]
+    assert second.equals(first)
+    assert source.read == list(source.values)
+
+
+def test_a_view_of_a_long_text_is_kept_without_the_rest_of_it(job: ResolvedJob) -> None:
+    source = Texts(of=100_000)
+    extract = source.extract()
+    spool = opened(job, extract)
+    frame = taken(spool, extract)
+    assert frame["name"].to_list() == [source.text(i) for i in range(50)]
+    assert spool.taken is not None
+    # The column that each piece is a part of has megabytes.
+    assert all(kept.bytes < 100_000 for kept in spool.taken)
 
 
 def test_no_piece_at_all_is_no_row(job: ResolvedJob) -> None:
