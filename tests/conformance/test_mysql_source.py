@@ -402,7 +402,7 @@ DIGESTED = {
     "large double": ("DOUBLE", "double", "POW(-7, n)"),
     "date": ("DATE", "date", "DATE '0999-12-01' + INTERVAL n MONTH"),
     "moment": ("DATETIME(6)", "timestamp", "TIMESTAMP '2024-01-01 00:00:00' + INTERVAL n * 1001 MICROSECOND"),
-    "moment of milliseconds": ("DATETIME(3)", "timestamp", "TIMESTAMP '2024-01-01 00:00:00' + INTERVAL n * 1001000 MICROSECOND"),
+    "thousandths": ("DATETIME(3)", "timestamp", "TIMESTAMP '2024-01-01 00:00:00' + INTERVAL n * 1001000 MICROSECOND"),
     "moment in UTC": ("TIMESTAMP NULL", "timestamptz", "TIMESTAMP '2024-01-01 00:00:00' + INTERVAL n DAY"),
     "moment as text": ("DATETIME(2)", "string", "TIMESTAMP '2024-01-01 00:00:00' + INTERVAL n HOUR"),
     "time": ("TIME(1)", "string", "SEC_TO_TIME(n * -15000.5)"),

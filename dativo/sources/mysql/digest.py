@@ -25,6 +25,7 @@ _YEAR, _BIT, _JSON = 13, 16, 245
 # What a float has for its decimals that was declared without them.
 _FREE = 31
 _NULL = "n"
+_UTF8 = ("utf8mb4", "utf8mb3", "utf8", "ascii")
 _FLOATS = (Form.FLOAT, Form.DOUBLE)
 # A server writes floats with fifteen digits before the point or fourteen zeros after it, and others with an exponent.
 _MOST_DIGITS, _MOST_ZEROS = 15, 14
@@ -47,14 +48,24 @@ def _kept(column: Column, dtype: pl.DataType) -> bool:
     return dtype == column.dtype or (dtype.is_integer() and column.dtype.is_integer())
 
 
-def selected(columns: Sequence[Column], wire: Mapping[str, WireColumn]) -> str:
-    """What a SELECT asks for the digest of its rows: two columns, the count and the sum."""
+def charsets(columns: Sequence[Column]) -> str:
+    """What a SELECT asks for the character set of each column."""
+    return ", ".join(f"CHARSET(MAX({quoted(c.name)}))" for c in columns)
+
+
+def selected(columns: Sequence[Column], wire: Mapping[str, WireColumn], charset: Mapping[str, str | None]) -> str:
+    """What a SELECT asks for the digest of its rows: two columns, the count and the sum.
+
+    `charset` are those that the columns have: one that is UTF-8 already is not converted, which takes a while.
+    """
     lengths, values = [], []
     for column in columns:
         nullable = not wire[column.name].flags & _NOT_NULL
         value = _value(column, wire[column.name]) or ""
         if column.form == Form.TEXT:
-            length = f"CHAR_LENGTH({value if wire[column.name].type == _JSON else quoted(column.name)})"
+            if charset[column.name] in _UTF8 and wire[column.name].type != _JSON:
+                value = quoted(column.name)
+            length = f"LENGTH({value})"
             lengths.append(f"IFNULL({length}, '{_NULL}')" if nullable else length)
             values.append(f"IFNULL({value}, '')" if nullable else value)
         else:
@@ -81,7 +92,7 @@ def _value(column: Column, wire: WireColumn) -> str | None:
 def digested(columns: Sequence[Column], frames: Iterable[pl.DataFrame]) -> Digest | None:
     """The digest of rows that were read; None where one has a fault: it holds what no column can."""
     rows = total = 0
-    lengths = [pl.col(c.name).str.len_chars().cast(pl.String).fill_null(_NULL) for c in columns if c.form == Form.TEXT]
+    lengths = [pl.col(c.name).str.len_bytes().cast(pl.String).fill_null(_NULL) for c in columns if c.form == Form.TEXT]
     for frame in frames:
         if frame[FAULT].null_count() < frame.height:
             return None

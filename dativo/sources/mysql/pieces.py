@@ -21,10 +21,10 @@ import polars as pl
 from dativo.config.logins import address
 from dativo.sources.database.frame import Part, frames
 from dativo.sources.mysql.chunks import Chunks, chunk_rows
-from dativo.sources.mysql.digest import Digest, comparable, digested, selected
+from dativo.sources.mysql.digest import Digest, charsets, comparable, digested, selected
 from dativo.sources.mysql.relation import Described, border, read_rows
 from dativo.sources.mysql.session import Session
-from dativo.sources.mysql.sql import Condition, beyond, up_to
+from dativo.sources.mysql.sql import Condition, Select, beyond, up_to
 from dativo.sources.mysql.values import is_bytes, order_of, parameter
 from dativo.sources.protocol import FAULT, Meter, Piece, Staged
 
@@ -169,9 +169,12 @@ class Pieces:
 
     def _digest(self, after: _Key | None, upto: _Key) -> Digest:
         """That of the rows that the server has in a range of keys."""
-        described = self.described
-        sql, values = described.select.where(*self._range(after, upto)).sql(selected(described.columns, described.wire))
-        [[rows, total]] = self.session.asked(sql, values, f"comparing {described.name} with what was kept")
+        described, what = self.described, f"comparing {self.described.name} with what was kept"
+        columns, select = described.columns, described.select
+        sql, values = Select(select.source, (Condition("false"),)).sql(charsets(columns))
+        charset = dict(zip((c.name for c in columns), self.session.asked(sql, values, what)[0], strict=True))
+        sql, values = select.where(*self._range(after, upto)).sql(selected(columns, described.wire, charset))
+        [[rows, total]] = self.session.asked(sql, values, what)
         return Digest(int(rows or 0), int(total or 0))
 
     def _name(self, after: _Key | None) -> str:
