@@ -152,6 +152,28 @@ def bench(project: Project, postgres_server: Postgres) -> PostgresBench:
     return made
 
 
+@pytest.mark.parametrize("set_", ["extra_float_digits = -15", "DateStyle = 'German'", "TimeZone = 'Asia/Tokyo'"])
+def test_texts_are_written_alike_whatever_the_database_has_set(bench: PostgresBench, set_: str) -> None:
+    bench.sql(
+        "CREATE TABLE u (id int PRIMARY KEY, v float8, w timestamptz);"
+        "INSERT INTO u VALUES (1, 0.30000000000000004, '2024-03-31 01:30:00.5+00');"
+        f"ALTER DATABASE {bench.database} SET {set_}"
+    )
+    bench.project.asset([ID, {"name": "v", "type": "string"}, {"name": "w", "type": "string"}])
+    bench.job("u")
+    bench.project.sync()
+    assert bench.project.rows()["v"].to_list() == ["0.30000000000000004"]
+    assert bench.project.rows()["w"].to_list() == ["2024-03-31 01:30:00.5+00"]
+
+
+def test_names_that_are_always_quoted_are_told(bench: PostgresBench) -> None:
+    bench.sql(f"CREATE TABLE t (id int PRIMARY KEY); ALTER DATABASE {bench.database} SET quote_all_identifiers = on")
+    bench.project.asset([ID])
+    bench.job("t")
+    receipt = bench.project.sync()
+    assert "quote_all_identifiers is on" in str(receipt.streams[0].error)
+
+
 @pytest.mark.parametrize("case", KEPT)
 def test_values_arrive_exactly(bench: PostgresBench, case: Case) -> None:
     bench.sql(f"CREATE TABLE t (id int PRIMARY KEY, v {case.sql_type})")

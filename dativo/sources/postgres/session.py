@@ -38,6 +38,8 @@ _SETTINGS = {
     "DateStyle": "ISO, YMD",
     "IntervalStyle": "iso_8601",
     "bytea_output": "hex",
+    # As many digits as tell a float exactly.
+    "extra_float_digits": "1",
     "standard_conforming_strings": "on",
     # The same rows in the same order, however often they are read; _ALONE belongs to it.
     "synchronize_seqscans": "off",
@@ -221,7 +223,13 @@ class Session:
                 link.run(f"SET TRANSACTION SNAPSHOT {literal(snapshot)}")
             for name, value in settings.items():
                 link.run(f"SET LOCAL {name} = {literal(value)}")
-            if int(link.rows("SELECT current_setting('server_version_num')::int")[0][0]) >= _LONG_SINCE:
+            version = link.rows("SELECT current_setting('server_version_num')::int")[0][0]
+            if not isinstance(version, int):
+                raise SourceError(
+                    "Postgres quotes names (quote_all_identifiers is on), so that the driver does not know a column's type",
+                    hint="set it off for the user of the job: ALTER ROLE … SET quote_all_identifiers = off",
+                )
+            if version >= _LONG_SINCE:
                 link.run(_LONG)
             for statement in more:
                 link.run(statement)
