@@ -22,7 +22,7 @@ FLOORS = (
     ("dativo.config",),
     (
         "dativo.contract", "dativo.privacy", "dativo.render", "dativo.staging", "dativo.state", "dativo.secret_managers",
-        "dativo.observe", "dativo.stores",
+        "dativo.observe", "dativo.stores", "dativo.mysql",
     ),
     ("dativo.sources", "dativo.targets"),
     ("dativo.connectors",),

@@ -14,11 +14,11 @@ from pymysql.connections import Connection, MysqlPacket
 from pymysql.err import OperationalError
 from pymysql.protocol import FieldDescriptorPacket
 
-from dativo.sources.mysql import wire
-from dativo.sources.mysql.decode import decoded
-from dativo.sources.mysql.types import column_of
+from dativo.mysql import wire
+from dativo.mysql.decode import decoded
+from dativo.mysql.types import column_of
+from dativo.mysql.wire import PADDING, Block, WireColumn
 from dativo.sources.mysql.values import Order, later, lower_bound, upper_bound
-from dativo.sources.mysql.wire import PADDING, Block, WireColumn
 
 COLUMNS = [
     WireColumn("n", 8, 0, 63, 20, 0), WireColumn("u", 2, 32, 63, 5, 0), WireColumn("d", 5, 0, 63, 22, 31),

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from dativo.mysql.types import Column, Form
+from dativo.mysql.wire import WireColumn
 from dativo.sources.mysql.sql import quoted
-from dativo.sources.mysql.types import Column, Form
-from dativo.sources.mysql.wire import WireColumn
 from dativo.sources.protocol import FAULT
 
 _NOT_NULL, _ZEROFILL = 1, 64

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from dativo.errors import SourceError
+from dativo.mysql.types import contract_field
+from dativo.mysql.wire import WireColumn
 from dativo.sources.discovery import FoundColumn, FoundStream
 from dativo.sources.mysql.session import Session
 from dativo.sources.mysql.sql import Select, names, quoted
-from dativo.sources.mysql.types import contract_field
 from dativo.sources.mysql.values import order_of
-from dativo.sources.mysql.wire import WireColumn
 
 _SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
 _CHANGED = re.compile(r"updated|modified|changed", re.IGNORECASE)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from dativo.mysql.wire import WireColumn
 from dativo.sources.database.future import Horizon, healed, horizon, reached
 from dativo.sources.database.window import Bounds
 from dativo.sources.mysql.relation import Described, greatest
 from dativo.sources.mysql.session import Session
 from dativo.sources.mysql.sql import Condition, quoted
 from dativo.sources.mysql.values import Order, is_value, later, parameter
-from dativo.sources.mysql.wire import WireColumn
 
 # The type of a column whose values are moments, whatever zone they are written in.
 _TIMESTAMP = 7

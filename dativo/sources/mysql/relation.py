@@ -13,17 +13,17 @@ import polars as pl
 from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
 from dativo.contract.columns import match_columns
 from dativo.errors import SourceError
+from dativo.mysql.decode import decoded
+from dativo.mysql.types import Column, column_of
+from dativo.mysql.wire import Block, WireColumn
 from dativo.sources.database.ahead import ahead
 from dativo.sources.database.columns import as_text, check_cursor, chosen
 from dativo.sources.database.faults import absent, marked
 from dativo.sources.database.names import shown
 from dativo.sources.database.window import Bounds
-from dativo.sources.mysql.decode import decoded
 from dativo.sources.mysql.session import Session
 from dativo.sources.mysql.sql import Condition, Select, names, quoted, relation_source
-from dativo.sources.mysql.types import Column, column_of
 from dativo.sources.mysql.values import Order, bad_value, lower_bound, order_of, parameter, upper_bound
-from dativo.sources.mysql.wire import Block, WireColumn
 from dativo.sources.protocol import FAULT, Meter
 
 _TRANSACTIONAL = ("InnoDB", "ndbcluster", "ROCKSDB", "TokuDB")

@@ -18,10 +18,10 @@ from dativo.config.logins import patient
 from dativo.config.logins import pymysql as login
 from dativo.config.tls import BadCertificate
 from dativo.errors import SourceError
-from dativo.sources.mysql.decode import decoded
+from dativo.mysql.decode import decoded
+from dativo.mysql.types import Column, column_of
+from dativo.mysql.wire import Block, Statement, WireColumn, hang_up
 from dativo.sources.mysql.failure import code_of, refused, translated, unfit
-from dativo.sources.mysql.types import Column, column_of
-from dativo.sources.mysql.wire import Block, Statement, WireColumn, hang_up
 
 # Longer than a server needs until it sends the first row of a sorted table.
 SILENT_SECONDS = 3600

@@ -8,8 +8,8 @@ from decimal import Decimal, InvalidOperation
 from enum import Enum, auto
 
 from dativo.errors import SourceError
-from dativo.sources.mysql.types import BINARY_CHARSET, UNSIGNED, Form, column_of, digits
-from dativo.sources.mysql.wire import WireColumn
+from dativo.mysql.types import BINARY_CHARSET, UNSIGNED, Form, column_of, digits
+from dativo.mysql.wire import WireColumn
 
 _ENUM_OR_SET = 256 | 2048
 

@@ -21,7 +21,7 @@ import polars as pl
 
 from dativo.config.asset import Field
 from dativo.config.types import Kind
-from dativo.sources.mysql.wire import WireColumn
+from dativo.mysql.wire import WireColumn
 
 UNSIGNED, BINARY_CHARSET = 32, 63
 MOST_DIGITS = 38

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow.lib as pa
 
-from dativo.sources.mysql.types import Column, Form
-from dativo.sources.mysql.wire import PADDING, Block
+from dativo.mysql.types import Column, Form
+from dativo.mysql.wire import PADDING, Block
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
