@@ -17,7 +17,7 @@ dativo *arguments:
 
 # Run all tests; what they need is installed and started by themselves.
 test *arguments:
-    pytest -n 2 --dist loadfile -m "not spark" {{ arguments }}
+    pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not spark" {{ arguments }}
 
 # Read tables back with DuckDB's and Spark's own Iceberg readers; installs Spark (480 MB) below .local/.
 test-readers *arguments:
