@@ -17,7 +17,7 @@ from dativo.errors import DativoError, SourceError
 from dativo.observe.listener import Silence
 from dativo.pipeline.retry import with_retries
 from dativo.sources.postgres import pieces
-from tests.postgres_bench import PostgresBench
+from tests.postgres_bench import ID, PostgresBench
 from tests.project import Project
 from tests.services import certificate
 from tests.services.accounts import servant
@@ -101,11 +101,27 @@ def test_a_table_that_may_not_be_read_is_told_with_the_grant(bench: PostgresBenc
     assert 'GRANT SELECT ON "public"."people"' in told(caught.value)
 
 
-def test_columns_that_may_not_be_read_are_not_there(bench: PostgresBench) -> None:
+def test_columns_that_may_not_be_read_and_are_not_wanted_are_not_there(bench: PostgresBench) -> None:
     account = role(bench)
     bench.sql(f"GRANT SELECT (id) ON people TO {account['user']}")
+    bench.project.asset([ID])
     bench.job("people", connection=account)
     assert bench.ids() == [1, 2]
+
+
+@pytest.mark.parametrize("place", ["contract", "columns", "cursor"])
+def test_a_column_that_is_wanted_and_may_not_be_read_is_told_and_not_null(bench: PostgresBench, place: str) -> None:
+    account = role(bench)
+    bench.sql(f"GRANT SELECT (id) ON people TO {account['user']}")
+    table = {"contract": {}, "columns": {"columns": ["id", "name"]}, "cursor": {"cursor_field": "name"}}[place]
+    if place == "cursor":
+        bench.project.asset([ID])
+    bench.job(
+        {"name": "people", **table}, connection=account, incremental={"strategy": "updated_at", "cursor_field": "id"}
+    )
+    with pytest.raises(SourceError, match=r"may not read name of public\.people") as caught:
+        bench.read()
+    assert 'GRANT SELECT ("name") ON "public"."people"' in told(caught.value)
 
 
 def test_a_partition_that_may_not_be_read_itself_is_read_through_its_parent(bench: PostgresBench) -> None:

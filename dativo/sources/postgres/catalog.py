@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dativo.config.resolved import Relation
+from dativo.config.resolved import Relation, StreamConfig
+from dativo.contract.columns import match_columns
 from dativo.errors import SourceError, listed, nearest
 from dativo.sources.database.names import identifier, literal, shown
 from dativo.sources.database.query import one_select
@@ -61,6 +62,7 @@ class Found:
     members: tuple[Member, ...] = ()
     unique: tuple[frozenset[str], ...] = ()
     rows: int | None = None
+    withheld: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)
@@ -76,7 +78,9 @@ def find(session: Session, relation: Relation) -> Found:
     doing = f"looking at {shown(relation)}"
     found = session.query(
         "SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::float8, "
-        "has_schema_privilege(n.oid, 'USAGE'), has_any_column_privilege(c.oid, 'SELECT') "
+        "has_schema_privilege(n.oid, 'USAGE'), has_any_column_privilege(c.oid, 'SELECT'), "
+        "ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 "
+        "AND NOT a.attisdropped AND NOT has_column_privilege(c.oid, a.attnum, 'SELECT')) "
         "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         f"WHERE c.oid = to_regclass({literal(name)})",
         doing,
@@ -84,7 +88,7 @@ def find(session: Session, relation: Relation) -> Found:
     )
     if not found or found[0][3] not in KINDS:
         raise _absent(session, relation)
-    oid, schema, table, kind, rows, in_schema, readable = found[0]
+    oid, schema, table, kind, rows, in_schema, readable, withheld = found[0]
     full = f"{schema}.{table}"
     if not (in_schema and readable):
         raise SourceError(
@@ -106,7 +110,27 @@ def find(session: Session, relation: Relation) -> Found:
         _members(session, oid, kind, doing),
         unique_of(session, [oid], doing)[oid] if kind in ("r", "p") else (),
         int(rows) if rows >= 0 else None,
+        tuple(withheld),
     )
+
+
+def check_readable(session: Session, stream: StreamConfig, found: Found) -> None:
+    """Raises SourceError where a column is wanted that the user may not read: it is there, and has values."""
+    relation = found.relation
+    there = [*(c.name for c in found.columns), *found.withheld]
+    wanted = {c for c in match_columns(stream.asset, there).values() if c is not None}
+    if relation.columns is not None:
+        wanted = set(relation.columns)
+    wanted.add(session.job.cursor_field(relation) or "")
+    lacking = [c for c in found.withheld if c in wanted]
+    if lacking:
+        listing = ", ".join(identifier(c) for c in lacking)
+        raise SourceError(
+            f"the user '{session.user}' may not read {listed(lacking)} of {found.name}",
+            hint=f"GRANT SELECT ({listing}) ON {found.sql} TO {identifier(session.user)};",
+            mark=session.job.mark(relation.field),
+            field=relation.field,
+        )
 
 
 def _absent(session: Session, relation: Relation) -> SourceError:

@@ -15,7 +15,7 @@ from dativo.sources.database.names import identifier, shown
 from dativo.sources.database.query import one_condition
 from dativo.sources.database.window import Bounds, bounds
 from dativo.sources.postgres import sql
-from dativo.sources.postgres.catalog import Column, find
+from dativo.sources.postgres.catalog import Column, check_readable, find
 from dativo.sources.postgres.reading import Reading
 from dativo.sources.postgres.session import Session
 from dativo.sources.postgres.types import Rule, rule
@@ -88,6 +88,7 @@ def look(
     """What a relation has to be read of, since a cursor or with `full` all; SourceError when it is not as the job says."""
     job = session.job
     found = find(session, relation)
+    check_readable(session, stream, found)
     available = [c.name for c in found.columns]
     check_cursor(job, relation, available)
     names = chosen(job, stream, relation, available)
