@@ -21,10 +21,12 @@ from dativo.sources.database.frame import Batches, Part, frames
 from dativo.sources.postgres import sql
 from dativo.sources.postgres.catalog import Member
 from dativo.sources.postgres.flow import Flow
-from dativo.sources.postgres.reading import Range, Reading, ranges
+from dativo.sources.postgres.reading import LEAST_BYTES, Range, Reading, ranges
 from dativo.sources.protocol import Piece, Staged
 
+# Bytes on disk of a piece, at most, and how many pieces a table has at least, unless they were smaller than a range.
 PIECE_BYTES = 64 << 20
+_PIECES = 128
 # Transaction numbers begin anew after so many; half of them lie before a number, half behind it.
 _NUMBERS = 1 << 32
 # How many pieces one query is asked about.
@@ -48,9 +50,8 @@ class Pieces:
             return
         cut = [r for m in self.reading.found.members for r in self._cut(m, known.values())]
         right = self._right([(r, s) for r in cut if (s := known.get(self._name(r))) is not None])
-        size = self.reading.session.block_size
         inside = {
-            self._name(r): list(ranges(r.member, size, first=r.first, end=r.end))
+            self._name(r): list(self.reading.ranges(r.member, r.first, r.end))
             for r in cut
             if self._name(r) not in right
         }
@@ -84,6 +85,7 @@ class Pieces:
     def _cut(self, member: Member, known: Iterable[Staged]) -> Iterator[Range]:
         """The pages of a member as pieces: cut where an earlier reading cut them, as far as it went."""
         size, at = self.reading.session.block_size, 0
+        most = min(PIECE_BYTES, max(self.reading.bytes // _PIECES, LEAST_BYTES))
         if not member.paged:
             yield Range(member)
             return
@@ -91,10 +93,10 @@ class Pieces:
         for first, end in before:
             if first < at or end > member.pages or first >= end:
                 continue
-            yield from ranges(member, size, PIECE_BYTES, at, first)
+            yield from ranges(member, size, most, at, first)
             yield Range(member, first, end)
             at = end
-        yield from ranges(member, size, PIECE_BYTES, at)
+        yield from ranges(member, size, most, at)
 
     def _proof(self, whole: Range, rows: int) -> dict[str, Any]:
         reading = self.reading

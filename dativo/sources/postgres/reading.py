@@ -21,8 +21,11 @@ from dativo.sources.postgres.session import BATCH_BYTES, Session
 from dativo.sources.postgres.types import Rule
 from dativo.sources.protocol import FAULT, Meter
 
-# Bytes on disk that are asked for at once, those outside of the table's own pages included.
+# Bytes on disk that are asked for at once, those outside of the table's own pages included: of a small table fewer, so
+# that what is on its way when a run dies is a small part of it.
 RANGE_BYTES = 8 << 20
+LEAST_BYTES = 1 << 20
+_RANGES = 128
 # A relation of no more bytes is read by one connection.
 SMALL_BYTES = 32 << 20
 # Frames that are fetched before they are asked for.
@@ -57,12 +60,22 @@ class Reading:
         """Whether it is read by page ranges."""
         return bool(self.found.members) and not self.scattered
 
+    @property
+    def bytes(self) -> int:
+        """The size of the relation on disk, as far as it has pages."""
+        return sum(m.bytes for m in self.found.members)
+
+    def ranges(self, member: Member, first: int = 0, end: int | None = None) -> Iterator[Range]:
+        """What of a member is asked for at once."""
+        size = min(RANGE_BYTES, max(self.bytes // _RANGES, LEAST_BYTES))
+        return ranges(member, self.session.block_size, size, first, end)
+
     def batches(self, names: Sequence[str], limit: int | None) -> Generator[pl.DataFrame, None, None]:
         """The relation's rows, no more than `limit` of them."""
         if limit is not None or not self.divided:
             yield from self._whole(names, limit)
             return
-        asked = [r for m in self.found.members for r in ranges(m, self.session.block_size)]
+        asked = [r for m in self.found.members for r in self.ranges(m)]
         flow = self.flow(asked)
         try:
             yield from flow.frames(names, range(len(asked)))
@@ -127,9 +140,7 @@ class Reading:
         return BATCH_BYTES if rows is None else max(rows * columns * 16, 1 << 12)
 
 
-def ranges(
-    member: Member, block_size: int, size: int = RANGE_BYTES, first: int = 0, end: int | None = None
-) -> Iterator[Range]:
+def ranges(member: Member, block_size: int, size: int, first: int = 0, end: int | None = None) -> Iterator[Range]:
     """A member's pages (those from `first` up to `end`) in ranges of about so many bytes, what lies outside of the pages
     included."""
     if not member.paged:
