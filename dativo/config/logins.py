@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from dativo.config.connection import Connection
+from dativo.config.tls import context, mode_of, readable
 
 CONNECT_SECONDS = 10
 # A host that is gone without a word is noticed after two minutes, not after the two hours of most systems.
@@ -22,8 +24,10 @@ _LIBPQ = {
 def libpq(connection: Connection, silent: float = SILENT_SECONDS) -> str:
     """How libpq is told where to connect: a connection string of keywords and quoted values.
 
-    What is sent may stay without an answer for `silent` seconds.
+    What is sent may stay without an answer for `silent` seconds. BadCertificate for a certificate that cannot be read.
     """
+    # Without a word libpq would do without it.
+    readable(connection, "sslcert")
     parts = {"host": host_of(connection), "port": connection.get("port") or "", "application_name": "dativo"}
     parts |= {theirs: value for ours, theirs in _LIBPQ.items() if (value := connection.get(ours))}
     if mode := connection.get("sslmode"):
@@ -35,13 +39,15 @@ def libpq(connection: Connection, silent: float = SILENT_SECONDS) -> str:
 
 
 def pymysql(connection: Connection) -> dict[str, Any]:
-    """PyMySQL's arguments for a connection, text in utf8mb4; BadCertificate for files of TLS that cannot be used.
+    """PyMySQL's arguments for a connection, text in utf8mb4; BadCertificate for files of TLS that cannot be used, OSError
+    for a socket that is not there.
 
     Reading gives up as early as connecting does, because a server that hangs never greets: see `patient`.
     """
-    from dativo.config.tls import context, mode_of
-
     seconds, path, mode = connect_seconds(connection), socket_of(connection), mode_of(connection)
+    if path is not None:
+        # PyMySQL would leave a socket open that leads nowhere.
+        Path(path).stat()
     found: dict[str, Any] = {
         "host": host_of(connection) if path is None else "localhost",
         "port": int(connection.get("port") or 3306),

@@ -54,10 +54,11 @@ def unusable(error: BadCertificate, connection: Connection, role: str) -> dict[s
 
 
 def placed(name: str, connection: Connection, role: str) -> dict[str, Any]:
-    """The field of a setting, and its mark where a file of the configuration has it."""
+    """The field of a setting, and its mark where a file of the configuration has it; none of one that is set nowhere."""
     found = connection.settings.get(name)
-    field = found.field if found is not None and found.field else f"{role}.connection.{name}"
-    return {"field": field, "mark": found.mark if found is not None else None}
+    if found is None:
+        return {"field": "", "mark": None}
+    return {"field": found.field or f"{role}.connection.{name}", "mark": found.mark}
 
 
 def hinted(error: DativoError) -> str:

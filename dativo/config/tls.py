@@ -28,7 +28,7 @@ def context(connection: Connection, mode: str) -> ssl.SSLContext:
     The server is verified by `verify_ca`, its name too by `verify_identity`, and in the other modes where authorities are
     given: whoever names them wants them to count.
     """
-    authorities = _readable(connection, "ssl_ca")
+    authorities = readable(connection, "ssl_ca")
     try:
         made = ssl.create_default_context(cafile=authorities)
     except (ssl.SSLError, OSError) as error:
@@ -44,7 +44,7 @@ def context(connection: Connection, mode: str) -> ssl.SSLContext:
 
 def _introduce(made: ssl.SSLContext, connection: Connection) -> None:
     """Gives the client's own certificate, where there is one; one file may have it and its key."""
-    certificate, key = _readable(connection, "ssl_cert"), _readable(connection, "ssl_key")
+    certificate, key = readable(connection, "ssl_cert"), readable(connection, "ssl_key")
     if certificate is None and key is None:
         return
     asked = False
@@ -68,8 +68,8 @@ def _introduce(made: ssl.SSLContext, connection: Connection) -> None:
         raise BadCertificate(f"{name} '{file}' is encrypted: {why}", setting, remedy) from None
 
 
-def _readable(connection: Connection, name: str) -> str | None:
-    """A setting's file, which can be read; None where it is not set."""
+def readable(connection: Connection, name: str) -> str | None:
+    """A setting's file, which can be read; None where it is not set, BadCertificate for one that cannot be."""
     path = connection.get(name)
     if not path:
         return None

@@ -459,9 +459,9 @@ def test_a_wrong_setting_is_told_with_its_place(shop: Shop) -> None:
     shop.sql("CREATE TABLE people (id INT PRIMARY KEY)")
     assert wrong(shop).status == "loaded"
     for settings, words, place in (
-        ({"port": 1}, "no MySQL server answers", "source.connection.port"),
-        ({"password": "s3cret-wrong"}, "refuses the account", "source.connection.password"),
-        ({"database": "nowhere"}, "Unknown database", "source.connection.database"),
+        ({"port": 1}, "cannot be reached: nothing listens there", "source.connection.port"),
+        ({"password": "s3cret-wrong"}, "refuses the account 'dativo'", "source.connection.password"),
+        ({"database": "nowhere"}, "has no database 'nowhere'", "source.connection.database"),
         ({"ssl_mode": "required"}, "TLS", "source.connection.ssl_mode"),
         ({"ssl_mode": "verify_ca", "ssl_ca": "missing.pem"}, "certificates for TLS", "source.connection.ssl_ca"),
     ):

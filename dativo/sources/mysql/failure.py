@@ -83,15 +83,12 @@ def _reason(said: str) -> str:
     return inside.strip() or "it closed the connection"
 
 
-def unfit(error: BadCertificate, connection: Connection) -> SourceError:
-    """That a file of TLS cannot be used."""
-    found = SourceError(**unusable(error, connection, "source"))
-    found.lasting = True
-    return found
-
-
 def refused(error: Exception, connection: Connection) -> SourceError:
     """Why the server did not let us in, with the setting that it comes from."""
+    if isinstance(error, BadCertificate):
+        found = SourceError(**unusable(error, connection, "source"))
+        found.lasting = True
+        return found
     refusal, said = refusal_of(error, connection)
     found = SourceError(**told(refusal, connection, "source", said))
     found.lasting = not refusal.passes

@@ -21,7 +21,7 @@ from dativo.errors import SourceError
 from dativo.mysql.decode import decoded
 from dativo.mysql.types import Column, column_of
 from dativo.mysql.wire import Block, Statement, WireColumn, hang_up
-from dativo.sources.mysql.failure import code_of, refused, translated, unfit
+from dativo.sources.mysql.failure import code_of, refused, translated
 
 # Longer than a server needs until it sends the first row of a sorted table.
 SILENT_SECONDS = 3600
@@ -33,9 +33,7 @@ def connect(connection: Connection, timeout: float | None) -> pymysql.Connection
     """A connection in UTC with text in utf8mb4; SourceError where the server does not let us in."""
     try:
         opened: pymysql.Connection[Any] = pymysql.connect(**login(connection), write_timeout=60, autocommit=True)
-    except BadCertificate as error:
-        raise unfit(error, connection) from None
-    except (pymysql.MySQLError, OSError, RuntimeError, EOFError, AttributeError) as error:
+    except (pymysql.MySQLError, OSError, RuntimeError, EOFError, AttributeError, BadCertificate) as error:
         raise refused(error, connection) from None
     with opened.cursor() as cursor:
         # A pause between two batches must not end the connection.

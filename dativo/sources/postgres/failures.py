@@ -10,8 +10,9 @@ from typing import Any
 
 from dativo.config.connection import Connection
 from dativo.config.postgres_refusals import refusal_of
-from dativo.config.refusals import told
+from dativo.config.refusals import told, unusable
 from dativo.config.resolved import ResolvedJob
+from dativo.config.tls import BadCertificate
 from dativo.errors import SourceError
 
 AGAIN = "run again; `retry_config` of the job does it by itself"
@@ -35,6 +36,10 @@ class NoRoom(SourceError):
 
 def unreached(connection: Connection, error: Any) -> SourceError:
     """Why no connection was made, with the setting that it comes from."""
+    if isinstance(error, BadCertificate):
+        found = SourceError(**unusable(error, connection, "source"))
+        found.lasting = True
+        return found
     refusal, said = refusal_of(str(error))
     if refusal.full:
         hint = f"lower source.engine.options.connections, or wait; {AGAIN}"

@@ -18,6 +18,7 @@ from pyarrow.lib import ArrowException
 from dativo.config.connection import Connection
 from dativo.config.logins import libpq
 from dativo.config.resolved import ResolvedJob
+from dativo.config.tls import BadCertificate
 from dativo.errors import SourceError
 from dativo.sources.database.names import literal
 from dativo.sources.database_options import DatabaseOptions
@@ -207,7 +208,7 @@ class Session:
     def _open(self) -> Link:
         try:
             link = Link(libpq(self.connection))
-        except driver().Error as error:
+        except (driver().Error, BadCertificate) as error:
             raise unreached(self.connection, error) from None
         with self._changed:
             self._links.append(link)

@@ -18,7 +18,7 @@ from dativo.config.tls import BadCertificate
 from dativo.errors import TargetError
 from dativo.targets.databases.client import Client
 from dativo.targets.databases.dialect import BOUND, Lost, listed, quoted
-from dativo.targets.databases.mysql_failure import LocalForbidden, misfit, refused, translated, unfit
+from dativo.targets.databases.mysql_failure import LocalForbidden, misfit, refused, translated
 from dativo.targets.databases.mysql_local import FILE, send_local
 from dativo.targets.databases.place import Place
 from dativo.targets.databases.staged import reader
@@ -61,9 +61,7 @@ class MySqlSession(Client):
                 # Rows that an UPDATE finds count, whether or not they had these values before.
                 client_flag=flags.FOUND_ROWS,
             )
-        except BadCertificate as error:
-            raise unfit(error, connection) from None
-        except (self._errors.Error, OSError, RuntimeError, EOFError, AttributeError) as error:
+        except (self._errors.Error, OSError, RuntimeError, EOFError, AttributeError, BadCertificate) as error:
             raise refused(error, connection) from None
         try:
             patient(self.client, ANSWER_SECONDS, SILENT_SECONDS)
@@ -91,26 +89,20 @@ class MySqlSession(Client):
             return list(cursor.fetchall())
 
     def batches(self, sql: str, size: int) -> Iterator[pl.DataFrame]:
-        import polars as pl
+        from dativo.mysql.wire import Statement
+        from dativo.targets.databases.mysql_rows import frame
 
-        unbuffered: Any = importlib.import_module("pymysql.cursors").SSCursor
         with self._failures("reading the table"):
-            # Every value stays the text that it came as: Polars makes of it what it is, in one go.
-            decoders, self.client.decoders = self.client.decoders, {}
-            cursor = unbuffered(self.client)
+            statement = Statement(self.client, sql)
+            columns = statement.execute()
             try:
-                cursor.execute(sql)
-                schema = {column[0]: pl.String() for column in cursor.description}
-                while rows := cursor.fetchmany(size):
-                    yield pl.DataFrame(rows, schema=schema, orient="row")
+                for block in statement.blocks():
+                    yield from frame(block, columns).iter_slices(size)
             except GeneratorExit:
                 # Whoever has enough does not wait for the rest of a large table.
                 self.client._force_close()
                 raise
-            finally:
-                self.client.decoders = decoders
-                if self.client.open:
-                    cursor.close()
+            statement.close()
 
     def load(self, table: Place, fields: Sequence[Field], path: Path, *, temporary: bool = False) -> int:
         try:

@@ -46,15 +46,12 @@ _LOST = (0, 1053, 1077, 1079, 1080, 1927, 2006, 2013, 2055, 4031)
 _MISFITS = (1048, 1062, 1264, 1265, 1292, 1366, 1406, 1411, 3140, 3819, 4025)
 
 
-def unfit(error: BadCertificate, connection: Connection) -> TargetError:
-    """That a file of TLS cannot be used."""
-    found = TargetError(**unusable(error, connection, "target"))
-    found.lasting = True
-    return found
-
-
 def refused(error: Exception, connection: Connection) -> TargetError:
     """Why the server did not let us in, with the setting that it comes from."""
+    if isinstance(error, BadCertificate):
+        found = TargetError(**unusable(error, connection, "target"))
+        found.lasting = True
+        return found
     refusal, said = refusal_of(error, connection)
     found = TargetError(**told(refusal, connection, "target", said))
     found.lasting = not refusal.passes

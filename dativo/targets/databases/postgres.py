@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dativo.config.connection import Connection
 from dativo.config.field import Field
 from dativo.config.logins import libpq
+from dativo.config.tls import BadCertificate
 from dativo.targets.databases.client import Client
 from dativo.targets.databases.dialect import BOUND
 from dativo.targets.databases.place import Place
@@ -41,7 +42,7 @@ class PostgresSession(Client):
         self.connection = connection
         try:
             self.client = driver.connect(libpq(connection, SILENT_SECONDS))
-        except (driver.Error, OSError) as error:
+        except (driver.Error, OSError, BadCertificate) as error:
             raise refused(error, connection) from None
         try:
             for setting in _SETTINGS:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from dativo.config.connection import Connection
 from dativo.config.postgres_refusals import refusal_of
-from dativo.config.refusals import named, origins, told
+from dativo.config.refusals import named, origins, told, unusable
+from dativo.config.tls import BadCertificate
 from dativo.errors import TargetError
 from dativo.targets.databases.dialect import Lost
 
@@ -45,6 +46,10 @@ _DENIED = "42501"
 
 def refused(error: Exception, connection: Connection) -> TargetError:
     """Why the server did not let us in, with the setting that it comes from."""
+    if isinstance(error, BadCertificate):
+        found = TargetError(**unusable(error, connection, "target"))
+        found.lasting = True
+        return found
     refusal, said = refusal_of(str(error))
     found = TargetError(**told(refusal, connection, "target", said))
     found.lasting = not refusal.passes
