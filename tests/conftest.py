@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -35,6 +36,12 @@ _FOREIGN = (
     "DATIVO_", "STATE_DIR", "NESSIE_", "S3_", "AWS_", "MINIO_", "PG", "POSTGRES_", "MYSQL_", "SQLITE_", "NO_COLOR",
     "FORCE_COLOR", "COLUMNS",
 )  # fmt: skip
+
+
+def pytest_configure() -> None:
+    """Programs that tests start heed Ctrl-C, even where a shell has begun the tests in its background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

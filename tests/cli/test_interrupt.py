@@ -203,7 +203,7 @@ def test_a_second_signal_kills_and_the_table_stays_whole(again: Project) -> None
             process.send_signal(signal.SIGINT)
             wait_for(process, "stopping")
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
         assert process.returncode == -signal.SIGINT
     assert sorted(again.rows()["id"]) == [1, 2, 3]
     assert len(staged(again)) == 1

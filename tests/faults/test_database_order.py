@@ -16,7 +16,7 @@ BYTES = {"postgres": 'ALTER TABLE orders ALTER name TYPE text COLLATE "C";',
 
 
 def load(orders: Orders) -> None:
-    ended = orders.dativo()
+    ended = orders.here()
     assert ended.code == 0, ended
 
 

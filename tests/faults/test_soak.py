@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.soak import soak
 
-ROUNDS = int(os.environ.get("DATIVO_SOAK", "50"))
+ROUNDS = int(os.environ.get("DATIVO_SOAK", "30"))
 
 
 @pytest.mark.server

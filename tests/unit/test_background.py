@@ -15,6 +15,8 @@ from dativo.observe.listener import Silence
 from dativo.pipeline.background import in_background
 from dativo.sources.protocol import Meter
 
+LONGEST = 60.0
+
 
 class Presses(Silence):
     """Presses Ctrl-C at the first tick, or at each of several."""
@@ -32,9 +34,12 @@ class Presses(Silence):
             signal.raise_signal(signal.SIGINT)
 
 
-def soon(seconds: float, work: Callable[[], Any]) -> Callable[[], Any]:
+def once(event: threading.Event, work: Callable[[], Any]) -> Callable[[], Any]:
+    """The work, a moment after something has happened."""
+
     def later() -> Any:
-        time.sleep(seconds)
+        assert event.wait(LONGEST)
+        time.sleep(0.1)
         return work()
 
     return later
@@ -60,7 +65,7 @@ def test_a_failure_is_raised_as_it_is() -> None:
 
 def test_work_that_ends_well_in_spite_of_an_interrupt_is_not_lost() -> None:
     meter, listener = Meter(), Presses()
-    assert in_background(soon(0.6, lambda: 7), listener, meter) == 7
+    assert in_background(once(meter.stop, lambda: 7), listener, meter) == 7
     assert meter.stop.is_set() and listener.events == ["interrupting"]
 
 
@@ -71,15 +76,16 @@ def test_a_signal_that_comes_while_it_waits_does_not_end_the_waiting(delay: floa
     assert main is not None
     timer = threading.Timer(0.12 + delay, signal.pthread_kill, (main, signal.SIGINT))
     timer.start()
-    running = threading.Event()
+    running, meter = threading.Event(), Meter()
 
     def work() -> int:
         running.set()
-        time.sleep(0.8)
+        assert meter.stop.wait(LONGEST)  # the signal has come
+        time.sleep(0.3)
         running.clear()
         return 7
 
-    assert in_background(work, Silence(), Meter()) == 7
+    assert in_background(work, Silence(), meter) == 7
     assert not running.is_set()
 
 
@@ -95,8 +101,9 @@ def test_a_signal_that_comes_while_it_waits_does_not_end_the_waiting(delay: floa
 def test_a_failure_after_an_interrupt_is_the_interrupt_unless_it_says_more(
     error: BaseException, raised: type[BaseException]
 ) -> None:
+    meter = Meter()
     with pytest.raises(raised):
-        in_background(soon(0.4, fails(error)), Presses(), Meter())
+        in_background(once(meter.stop, fails(error)), Presses(), meter)
 
 
 def test_an_interrupt_before_the_work_begins_keeps_it_from_beginning() -> None:
@@ -108,10 +115,17 @@ def test_an_interrupt_before_the_work_begins_keeps_it_from_beginning() -> None:
 
 
 def test_a_second_interrupt_is_raised_at_once() -> None:
-    began = time.monotonic()
+    over, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        over.wait(LONGEST)
+        ended.set()
+
     with pytest.raises(KeyboardInterrupt):
-        in_background(lambda: time.sleep(2), Presses(2), Meter())
-    assert time.monotonic() - began < 1.5
+        in_background(work, Presses(2), Meter())
+    assert not ended.is_set()
+    over.set()
+    assert ended.wait(LONGEST)
 
 
 def test_a_listener_that_fails_does_not_leave_the_work_behind() -> None:
@@ -120,8 +134,9 @@ def test_a_listener_that_fails_does_not_leave_the_work_behind() -> None:
             raise ZeroDivisionError
 
     ended: list[int] = []
+    meter = Meter()
     with pytest.raises(ZeroDivisionError):
-        in_background(soon(0.5, lambda: ended.append(1)), Fails(), Meter())
+        in_background(once(meter.stop, lambda: ended.append(1)), Fails(), meter)
     assert ended == [1]
 
 
@@ -131,5 +146,7 @@ def test_no_thread_is_left_behind() -> None:
         in_background(lambda: None, Silence(), Meter())
         with pytest.raises(Interrupted):
             in_background(lambda: None, Silence(), Meter(), lambda: signal.raise_signal(signal.SIGINT))
-    time.sleep(0.2)
+    end = time.monotonic() + LONGEST
+    while threading.active_count() > before + 1 and time.monotonic() < end:
+        time.sleep(0.02)
     assert threading.active_count() <= before + 1

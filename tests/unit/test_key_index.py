@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dativo.pipeline import keys
+from dativo.pipeline import keys, known
 from dativo.staging.index import KeyIndex
 from tests.project import Project
 from tests.unit.test_write_modes import HEADER, counts, ran, setup, table, write
@@ -161,7 +161,9 @@ def test_what_was_kept_for_another_contract_or_mode_is_not_believed(project: Pro
     assert counts(project.sync()) == (0, 1, 0, 0)
 
 
-def test_many_files_become_one(project: Project) -> None:
+def test_many_files_become_one(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (keys, known):
+        monkeypatch.setattr(module, "MOST_FILES", 4)
     for mode in MODES:
         shutil.rmtree(project.root / ".local", ignore_errors=True)
         setup(project, mode)

@@ -7,6 +7,7 @@ import secrets
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,8 @@ def test_objects_are_listed_by_the_beginning_of_their_keys(store: ObjectStore) -
 
 def test_more_objects_than_one_page_are_listed_and_removed(store: ObjectStore) -> None:
     keys = [f"many/{i:04d}" for i in range(1010)]
-    for key in keys:
-        store.write(key, b"")
+    with ThreadPoolExecutor(8) as several:
+        list(several.map(lambda key: store.write(key, b""), keys))
     assert sorted(o.key for o in store.list("many/")) == keys
     store.delete([*keys, "many/never was"])
     assert list(store.list("many/")) == []
