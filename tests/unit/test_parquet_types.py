@@ -148,7 +148,8 @@ def test_uuids_of_other_tools_are_text(project: Project) -> None:
     file_job(project, "parquet")
     known = "0189f7e2-5c3b-7b2a-8f00-0123456789ab"
     path = project.root / "data" / "a.parquet"
-    duckdb.sql(f"COPY (SELECT '{known}'::UUID u, '{known}'::UUID v UNION ALL SELECT NULL, NULL) TO '{path}'")
+    with duckdb.connect() as own:
+        own.execute(f"COPY (SELECT '{known}'::UUID u, '{known}'::UUID v UNION ALL SELECT NULL, NULL) TO '{path}'")
     receipt = project.sync()
     assert receipt.exit_code == 0, receipt.streams[0].error
     assert set(project.rows()["u"]) == {known, None}
@@ -168,7 +169,8 @@ def test_a_type_that_cannot_become_the_contracts_is_told(project: Project) -> No
 def test_intervals_are_told_and_not_read(project: Project) -> None:
     project.asset([{"name": "n", "type": "integer"}])
     file_job(project, "parquet")
-    duckdb.sql(f"COPY (SELECT 1 n, INTERVAL 1 DAY i) TO '{project.root}/data/a.parquet'")
+    with duckdb.connect() as own:
+        own.execute(f"COPY (SELECT 1 n, INTERVAL 1 DAY i) TO '{project.root}/data/a.parquet'")
     with pytest.raises(SourceError, match=r"a\.parquet") as caught:
         extracted(project)
     assert caught.value.hint
