@@ -27,3 +27,7 @@ class Order:
     state: dict[str, Any]
     notes: tuple[str, ...]
     publication: Publication | None = None
+
+    @property
+    def today(self) -> str:
+        return self.started.date().isoformat()

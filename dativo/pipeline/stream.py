@@ -16,13 +16,13 @@ from dativo.config.resolve import StreamConfig
 from dativo.errors import CommitUnknown, DativoError, Interrupted
 from dativo.pipeline import gates
 from dativo.pipeline.background import NOTHING, in_background
-from dativo.pipeline.comparing import Compared, check_listing, check_shared, comparing, wants_deletes
+from dativo.pipeline.comparing import Compared, check_listing, check_shared, comparing
 from dativo.pipeline.history import cursor_column, first_values
 from dativo.pipeline.judgement import refused
 from dativo.pipeline.order import Order
-from dativo.pipeline.plan import StreamPlan, build, plan_hash, privacy_key, table_shape
+from dativo.pipeline.plan import StreamPlan, build, plan_hash, privacy_key
+from dativo.pipeline.prepare import prepare
 from dativo.pipeline.publish import Ready
-from dativo.pipeline.resume import resume_point
 from dativo.pipeline.staging import staging_folder, staging_root
 from dativo.receipt import StreamReceipt
 from dativo.sources.protocol import Extract, Meter, Source
@@ -50,7 +50,7 @@ class StreamRun:
         self.source = source
         self.stream = stream
         self.meter = Meter()
-        self.extracts: list[Extract] = []
+        self.reading = ExitStack()
         self.target: Target | None = None
         self.unseen: UnseenTarget | None = None
         self.cursor: Cursor | None = None
@@ -86,19 +86,14 @@ class StreamRun:
                 self.target.abort()
             raise
         finally:
-            for extract in self.extracts:
-                extract.close()
-
-    def _read(self, since: Cursor | None, *, full: bool = False) -> Extract:
-        """The source's rows since a cursor; what it holds for them is let go when the stream ends."""
-        extract = self.source.read(self.stream, since, meter=self.meter, limit=self.order.limit, full=full)
-        self.extracts.append(extract)
-        return extract
+            self.reading.close()
 
     def _steps(self) -> StreamReceipt:
         target = self.target = self._target()
         check_listing(self.job, self.source)
-        extract, opened, plan = self._prepared(target)
+        prepared = prepare(self.order, self.source, self.stream, target, self.meter, self.reading)
+        extract, opened, plan = prepared.extract, prepared.opened, prepared.plan
+        self.partial = prepared.partial
         self._note(files_read=len(extract.files), files_skipped=extract.skipped)
         self._note(warnings=(*self.order.notes, *extract.notes))
         if plan is None:
@@ -142,44 +137,8 @@ class StreamRun:
         )
         return target
 
-    def _prepared(self, target: Target) -> tuple[Extract, Opened, StreamPlan | None]:
-        """What is to be read since the last commit, and how; nothing is read yet but headers."""
-        # A first look at the columns tells the table's shape, which opening the table needs.
-        extract = self._read(None, full=True)
-        looked = build(self.job, self.stream, extract, "warehouse")
-        plan: StreamPlan | None = looked
-        opened = target.open(table_shape(self.job, self.stream, looked.columns))
-        since = self._since(opened)
-        if since is not None:
-            self.partial = self.job.incremental is not None
-            extract = self._read(since)
-            # Rows may have left a source in which nothing is new.
-            needed = not extract.unchanged or (self.partial and wants_deletes(self.job))
-            plan = build(self.job, self.stream, extract, "warehouse") if needed else None
-        self.partial = self.partial or bool(self.job.window)
-        self.order.listener.event(
-            "extraction_started",
-            stream=self.stream.name,
-            files=len(extract.files),
-            files_skipped=extract.skipped,
-            cursor=since.entries if since is not None else {},
-        )
-        return extract, opened, plan
-
-    def _since(self, opened: Opened) -> Cursor | None:
-        if self.order.full_refresh:
-            return None
-        if opened.damaged is not None:
-            raise opened.damaged
-        return resume_point(
-            self.job, self.stream, opened.saved, exists=opened.exists, state=self.order.state, today=self._today()
-        )
-
-    def _today(self) -> str:
-        return self.order.started.date().isoformat()
-
     def _plan_hash(self) -> str:
-        return plan_hash(self.job, self.stream, self._today())
+        return plan_hash(self.job, self.stream, self.order.today)
 
     def _loaded(
         self, target: Target, extract: Extract, opened: Opened, plan: StreamPlan, folder: Path

@@ -97,6 +97,9 @@ class Extract:
     A source that is expensive to read gives `pieces` too, which together have the frame's rows in the frame's order: called
     with what an earlier reading kept, it gives, as it goes along, the pieces to be read and, in their places, the staged
     ones that are still as the source has them. Whoever takes the pieces does not read the frame. `close` ends the reading.
+
+    A source that would be asked anew, and could see another state by then, gives `since`: what of this very state is new
+    since a cursor, asked before anything is read. It ends with this extract.
     """
 
     frame: pl.LazyFrame
@@ -112,6 +115,7 @@ class Extract:
     ordered: bool = True
     pieces: Callable[[Sequence[Staged]], Iterable[Piece | Staged]] | None = None
     close: Callable[[], None] = lambda: None
+    since: Callable[[Cursor], Extract] | None = None
 
 
 class Source(Protocol):

@@ -17,7 +17,8 @@ import pymysql
 import pytest
 
 from dativo.errors import DativoError
-from tests.conformance.test_mysql_source import RECIPE, field
+from dativo.sources.mysql import session
+from tests.conformance.test_mysql_source import INCREMENTAL, RECIPE, Shop, field
 from tests.project import Project
 from tests.services.mariadb import MariaDb, recipe
 from tests.services.process import free_port, running
@@ -239,3 +240,22 @@ def test_a_server_without_tls_is_refused_where_it_is_required(project: Project) 
         with greeter(b"mysql_native_password") as server:
             receipt = job(project, server, ssl_mode=mode)
         assert "TLS" in receipt.error and "source.connection.ssl_mode" in receipt.error, receipt.error
+
+
+def test_an_incremental_run_has_one_connection(
+    project: Project, mariadb_server: MariaDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(project, mariadb_server)
+    shop.sql("CREATE TABLE people (id INT PRIMARY KEY, at DATETIME)", "INSERT INTO people VALUES (1, '2024-01-01')")
+    shop.job([field("id", "bigint"), field("at", "timestamp")], INCREMENTAL)
+    assert shop.sync().loaded == 1
+    opened = []
+
+    def counted(*arguments: Any) -> Any:
+        opened.append(arguments)
+        return connect(*arguments)
+
+    connect = session.connect
+    monkeypatch.setattr(session, "connect", counted)
+    assert shop.sync().extracted == 1
+    assert len(opened) == 1

@@ -19,6 +19,8 @@ from polars.testing import assert_frame_equal
 from dativo import connectors
 from dativo.config.resolved import Window
 from dativo.errors import DativoError, Interrupted, SourceError
+from dativo.sources.postgres import session
+from dativo.sources.postgres.link import Link
 from dativo.sources.protocol import FAULT, FILE, PROVENANCE, ROW, TEXT, KeyLister, Meter, Piece
 from tests.postgres_bench import ID, PostgresBench
 from tests.project import Project
@@ -369,7 +371,7 @@ def test_a_window_is_read_whatever_was_saved(bench: PostgresBench) -> None:
 
 def test_few_new_rows_of_a_large_table_are_found_in_a_fixed_order(bench: PostgresBench) -> None:
     people(bench, 20_000)
-    bench.sql("CREATE INDEX ON people (at); ANALYZE people")
+    bench.sql("UPDATE people SET at = at - interval '60 years'; CREATE INDEX ON people (at); ANALYZE people")
     bench.job("people", incremental=INCREMENTAL)
     cursor = bench.cursor()
     bench.sql("UPDATE people SET at = '2100-01-01' WHERE id IN (5, 19000, 77)")
@@ -447,3 +449,37 @@ def standby(primary: Postgres, folder: Path) -> Iterator[int]:
     )  # fmt: skip
     with running(recipe):
         yield port
+
+
+def test_what_is_new_is_read_in_the_snapshot_of_the_first_look(bench: PostgresBench) -> None:
+    from dativo.state.cursor import Cursor
+
+    people(bench, 3)
+    bench.job("people", incremental=INCREMENTAL)
+    looked = bench.read(full=True)
+    try:
+        assert looked.since is not None
+        bench.sql("INSERT INTO people VALUES (4, 'n4', '2024-03-01')")
+        extract = looked.since(Cursor(entries={"people.at": {"last_value": "2024-01-03 00:00:00+00"}}))
+        assert extract.frame.collect(engine="streaming")["id"].to_list() == [2, 3]
+        assert extract.cursor().entries["people.at"]["last_value"].startswith("2024-01-04")
+    finally:
+        looked.close()
+
+
+def test_an_incremental_run_has_one_coordinator_and_one_reader(
+    bench: PostgresBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    class Counted(Link):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            opened.append(self)
+
+    people(bench, 3)
+    bench.job("people", incremental=INCREMENTAL)
+    bench.project.sync()
+    monkeypatch.setattr(session, "Link", Counted)
+    assert bench.project.sync().streams[0].extracted == 1
+    assert len(opened) == 2

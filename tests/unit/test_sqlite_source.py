@@ -19,6 +19,7 @@ import pytest
 from dativo.connectors import source as source_of
 from dativo.errors import ConfigError, DativoError
 from dativo.sources.protocol import Meter
+from dativo.state.cursor import Cursor
 from tests.project import Project
 
 RECIPE = "connectors/sources/sqlite.yaml"
@@ -174,6 +175,23 @@ def test_incremental_loading_reads_what_is_new_and_loses_no_equal_cursor(project
     second = project.sync().streams[0]
     assert second.loaded == 3, second.error
     assert sorted(project.rows()["id"]) == [1, 2, 3, 4, 5, 7]
+
+
+def test_what_is_new_is_read_in_the_transaction_of_the_first_look(project: Project) -> None:
+    with database(project) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, at TEXT)")
+        db.execute("INSERT INTO people VALUES (1, '2024-01-01'), (2, '2024-01-02'), (3, '2024-01-03')")
+        job(project, [field("id", "bigint"), field("at", "string")],
+            {"tables": [{"name": "people"}], "incremental": {"strategy": "updated_at", "cursor_field": "at"}})  # fmt: skip
+        loaded = project.load()
+        looked = source_of(loaded).read(loaded.streams[0], None, meter=Meter(), full=True)
+        db.execute("INSERT INTO people VALUES (4, '2024-01-04')")
+        assert looked.since is not None
+        extract = looked.since(Cursor(entries={"people.at": {"last_value": "2024-01-02"}}))
+        assert extract.frame.collect()["id"].to_list() == [2, 3]
+        assert extract.cursor().entries["people.at"]["last_value"] == "2024-01-03"
+        looked.close()
 
 
 def test_rows_written_while_the_file_is_read_are_not_seen(project: Project) -> None:

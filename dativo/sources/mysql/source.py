@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -54,7 +55,9 @@ class MysqlSource:
         """The stream's rows, in one snapshot that ends with `close`."""
         session = Session(self.connection, self.options.statement_timeout)
         try:
-            return self._extract(session, stream, since, meter, limit, full=full)
+            extract = self._extract(session, stream, since, meter, limit, full=full)
+            anew = partial(self._extract, session, stream, meter=meter, limit=limit, full=False)
+            return replace(extract, since=anew, close=session.close)
         except BaseException:
             session.close()
             raise
@@ -92,7 +95,6 @@ class MysqlSource:
             pieces=partial(self._pieces, session, stream, found, schema, meter, told)
             if limit is None
             else partial(whole, parts, schema, meter, limit),
-            close=session.close,
         )
 
     def _batches(

@@ -49,6 +49,19 @@ class Looked:
         conditions = (self.filter,) if self.filter else ()
         return replace(self.reading, rules=rules, meter=meter, conditions=conditions, scattered=False)
 
+    def within(self, window: Bounds | None) -> Looked:
+        """What a window leaves of it, a saved cursor that lies in the future not obeyed.
+
+        SourceError where an end of the window is no value of the cursor's column.
+        """
+        session, column = self.session, self.cursor
+        _check_values(session, self.reading.found.relation, window, column)
+        if column is not None:
+            window = healed(window, partial(_horizon, session, column), partial(_is_later, session, column))
+        conditions = tuple(c for c in (self.filter, sql.window(window, column)) if c)
+        reading = replace(self.reading, conditions=conditions)
+        return replace(self, reading=replace(reading, scattered=_is_scattered(reading)), window=window)
+
     def reached(self, notes: list[str]) -> str | None:
         """The value of the cursor to be saved, found by the server in the snapshot that was read."""
         if self.window is None or self.cursor is None:
@@ -96,13 +109,9 @@ def look(
     rules: dict[str, Rule] = {n: rule(found.column(n).type, fields.get(n.strip())) for n in names}
     window = bounds(job, relation, since, full=full)
     column = found.column(window.column) if window is not None else None
-    _check_values(session, relation, window, column)
-    if column is not None:
-        window = healed(window, partial(_horizon, session, column), partial(_is_later, session, column))
-    filter_ = one_condition(job, relation, "postgres")
-    reading = Reading(session, found, rules, meter, tuple(c for c in (filter_, sql.window(window, column)) if c))
+    reading = Reading(session, found, rules, meter)
     ordered = column is None or not as_text(stream, column.name, available) or _by_bytes(session, reading, column)
-    return Looked(session, replace(reading, scattered=_is_scattered(reading)), window, column, filter_, ordered)
+    return Looked(session, reading, None, column, one_condition(job, relation, "postgres"), ordered).within(window)
 
 
 def _is_later(session: Session, column: Column, a: str, b: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from dativo.contract.text import TextRules
 from dativo.sources.database.cursor import entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema, whole
 from dativo.sources.database.future import tell_healed
-from dativo.sources.database.window import notes
+from dativo.sources.database.window import bounds, notes
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
 from dativo.sources.postgres.looked import Looked, look
@@ -52,7 +53,9 @@ class PostgresSource:
     ) -> Extract:
         session = Session(self.job, self.options)
         try:
-            return self._extract(session, stream, since, meter, limit, full)
+            read = [look(session, stream, r, since, meter, full=full) for r in stream.relations]
+            extract = self._extract(stream, read, meter, limit, notes(self.job, stream, since, full=full))
+            return replace(extract, since=partial(self._since, stream, read, meter, limit), close=session.close)
         except BaseException:
             session.close()
             raise
@@ -79,17 +82,22 @@ class PostgresSource:
         parts = [Part(i, dtypes[i], one.batches) for i, one in enumerate(readings)]
         return lazy(parts, schema, meter, None).select(columns)
 
-    def _extract(
-        self, session: Session, stream: StreamConfig, since: Cursor | None, meter: Meter, limit: int | None, full: bool
+    def _since(
+        self, stream: StreamConfig, looked: Sequence[Looked], meter: Meter, limit: int | None, since: Cursor
     ) -> Extract:
-        read = [look(session, stream, r, since, meter, full=full) for r in stream.relations]
+        """What of a reading is new since a cursor, in its snapshot."""
+        read = [one.within(bounds(self.job, one.reading.found.relation, since, full=False)) for one in looked]
+        return self._extract(stream, read, meter, limit, notes(self.job, stream, since, full=False))
+
+    def _extract(
+        self, stream: StreamConfig, read: list[Looked], meter: Meter, limit: int | None, told: list[str]
+    ) -> Extract:
         self._read[stream.name] = read
         dtypes = [{n: r.dtype for n, r in one.reading.rules.items()} for one in read]
         names = tuple(one.reading.found.name for one in read)
         schema = shared_schema(stream, names, dtypes)
         parts = [Part(i, dtypes[i], one.reading.batches) for i, one in enumerate(read)]
         columns = [n for n in schema if n not in PROVENANCE]
-        told = notes(self.job, stream, since, full=full)
         for one in read:
             tell_healed(one.reading.found.relation, one.window, told)
         return Extract(
@@ -104,7 +112,6 @@ class PostgresSource:
             unique=read[0].reading.found.unique if len(read) == 1 else (),
             notes=told,
             ordered=all(one.ordered for one in read),
-            close=session.close,
         )
 
 

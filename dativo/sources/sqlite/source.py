@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -52,16 +53,9 @@ class SqliteSource:
         """The stream's rows, in one transaction that ends with `close`."""
         session = self.session(meter)
         try:
-            found = [
-                self._described(session, stream, r, bounds(self.job, r, since, full=full)) for r in stream.relations
-            ]
-            self._last[stream.name] = session, found
-            told = notes(self.job, stream, since, full=full)
-            for one in found:
-                tell_healed(one.relation, one.bounds, told)
-            if (self.options.connections or 1) > 1:
-                told.append("engine.options.connections changes nothing: a file is read by one connection")
-            return self._extract(session, stream, found, since, meter, limit, told)
+            extract = self._extract(session, stream, since, meter, limit, full=full)
+            anew = partial(self._extract, session, stream, meter=meter, limit=limit, full=False)
+            return replace(extract, since=anew, close=session.close)
         except BaseException:
             session.close()
             raise
@@ -70,12 +64,19 @@ class SqliteSource:
         self,
         session: Session,
         stream: StreamConfig,
-        found: list[Described],
         since: Cursor | None,
         meter: Meter,
         limit: int | None,
-        told: list[str],
+        *,
+        full: bool,
     ) -> Extract:
+        found = [self._described(session, stream, r, bounds(self.job, r, since, full=full)) for r in stream.relations]
+        self._last[stream.name] = session, found
+        told = notes(self.job, stream, since, full=full)
+        for one in found:
+            tell_healed(one.relation, one.bounds, told)
+        if (self.options.connections or 1) > 1:
+            told.append("engine.options.connections changes nothing: a file is read by one connection")
         dtypes = [d.dtypes for d in found]
         unique = [frozenset(u) for d in found for u in d.unique if d.told_apart >= set(u)]
         schema = shared_schema(stream, [d.name for d in found], dtypes)
@@ -93,7 +94,6 @@ class SqliteSource:
             unique=tuple(unique) if len(found) == 1 else (),
             ordered=all(d.ordered for d in found),
             pieces=partial(whole, parts, schema, meter, limit),
-            close=session.close,
         )
 
     def _described(
