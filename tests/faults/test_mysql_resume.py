@@ -44,8 +44,9 @@ def test_what_no_cursor_tells_is_noticed(orders: Orders, what: str) -> None:
 def test_what_several_connections_read_is_kept_as_well(orders: Orders) -> None:
     orders.fill(0, ROWS, WIDE)
     orders.configure(engine={"options": {"connections": 2}})
-    broken(orders, pieces=8)
-    orders.database.execute("UPDATE orders SET name = 'changed' WHERE id = 1205;")
+    # A piece ends with what one of them reads at a time, nearly half of the table.
+    broken(orders, pieces=1, after=WHOLE * 15 // 16)
+    orders.database.execute("UPDATE orders SET name = 'changed' WHERE id = 15500;")
     again = resumed(orders)
     assert_same(orders.found(), orders.truth())
     assert again < WHOLE * 3 / 4, (again, WHOLE)
