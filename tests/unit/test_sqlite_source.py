@@ -367,6 +367,15 @@ def test_discovery_describes_tables_and_gives_samples(project: Project) -> None:
     ]
 
 
+def test_discovery_reads_samples_that_are_no_text(project: Project) -> None:
+    with database(project) as db:
+        db.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, mail TEXT)")
+        db.execute("INSERT INTO people VALUES (1, CAST(x'61ff' AS TEXT))")
+    job(project, [field("id", "bigint")], {"tables": [{"name": "people"}]})
+    found: Any = source_of(project.load())
+    assert found.samples(found.discover(), 5) == [{"id": ["1"], "mail": ["a\ufffd"]}]
+
+
 def test_check_tells_of_each_relation(project: Project) -> None:
     with database(project) as db:
         db.execute("CREATE TABLE people (id INTEGER)")

@@ -81,8 +81,11 @@ def sampled(session: Session, streams: Sequence[FoundStream], rows: int) -> list
     for stream in streams:
         chosen = ", ".join(identifier(c.name) for c in stream.columns)
         sql = f"SELECT {chosen} FROM {identifier(stream.name)} LIMIT ?"  # noqa: S608 - names are quoted
+        what = f"looking at '{stream.name}'"
         try:
-            taken: list[tuple[Any, ...]] = session.execute(sql, (rows,), f"looking at '{stream.name}'").fetchall()
+            # Text that is no UTF-8 is in no sample as it is.
+            with session.text_as(lambda raw: raw.decode("utf-8", "replace")), session.translated(what):
+                taken: list[tuple[Any, ...]] = session.execute(sql, (rows,), what).fetchall()
         except SourceError:
             found.append(None)
             continue
