@@ -8,9 +8,10 @@ from __future__ import annotations
 import glob
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
-from dativo.config.dsn import BadUrl, parse_dsn
+from dativo.config.dsn import SCHEMES, BadUrl, parse_dsn
 from dativo.config.environment import Environment
 from dativo.config.nodes import Node
 from dativo.config.reading import Reading
@@ -19,7 +20,8 @@ VARIABLES = frozenset({
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
     "S3_ENDPOINT", "S3_BUCKET", "S3_PREFIX", "S3_REGION", "MINIO_ENDPOINT", "MINIO_BUCKET", "MINIO_ACCESS_KEY",
     "MINIO_SECRET_KEY", "NESSIE_URI", "NESSIE_REF", "NESSIE_BRANCH", "PGHOST", "PGPORT", "PGDATABASE", "PGUSER",
-    "PGPASSWORD", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY",
+    "PGPASSWORD", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGCONNECT_TIMEOUT", "PGCHANNELBINDING",
+    "PGAPPNAME", "PGOPTIONS",
     "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD",
     "MYSQL_HOST", "MYSQL_PORT", "MYSQL_DATABASE", "MYSQL_DB", "MYSQL_USER", "MYSQL_PASSWORD", "SQLITE_DATABASE_PATH",
     "STRIPE_API_KEY", "HUBSPOT_API_KEY", "HUBSPOT_TOKEN", "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY",
@@ -28,13 +30,14 @@ VARIABLES = frozenset({
     "DATABRICKS_ACCESS_TOKEN", "DATABRICKS_CATALOG", "DATABRICKS_WAREHOUSE_ID",
 })  # fmt: skip
 
+_CERTIFICATES = ("sslrootcert", "sslcert", "sslkey", "ssl_ca", "ssl_cert", "ssl_key")
+_FILES = frozenset({"database_path", *_CERTIFICATES})
 # Settings that name files of this machine; positions in lists are left out.
 _PATHS = frozenset({
     "source_connector_path", "target_connector_path", "asset_path", "assets", "asset_paths", "source.files.path",
     "source.files.file", "source.files.file_path", "source.incremental.state_path", "source.custom_reader",
     "source.connection.database_path", "source.connection.sqlite.database_path", "source.dsn",
-    *(f"{role}.connection.{name}" for role in ("source", "target")
-      for name in ("sslrootcert", "sslcert", "sslkey", "ssl_ca", "ssl_cert", "ssl_key")),
+    *(f"{role}.connection.{name}" for role in ("source", "target") for name in _CERTIFICATES),
     "target.custom_writer", "target.warehouse", "target.export.out", "target.catalog.uri", "target.catalog.warehouse",
 })  # fmt: skip
 
@@ -50,22 +53,25 @@ def check_paths(node: Node, prefix: str, reading: Reading) -> None:
     for field, found in node.walk(prefix):
         if found.kind != "scalar" or not isinstance(found.value, str) or re.sub(r"\[\d+\]", "", field) not in _PATHS:
             continue
-        text = _database_file(found.value) if field == "source.dsn" else _local(found.value)
-        if text is not None and not _inside(text, reading):
-            reading.problems.add(
-                f"'{found.written or found.value}' leaves the project, which cloud mode does not allow",
-                found.mark,
-                field,
-                "use a path below the project",
-            )
+        url = field == "source.dsn"
+        for text in _files(found.value) if url else [_local(found.value)]:
+            if text is not None and not _inside(text, reading):
+                # A URL of a server may have a password in it.
+                shown = text if url else found.written or found.value
+                reading.problems.add(
+                    f"'{shown}' leaves the project, which cloud mode does not allow",
+                    found.mark,
+                    field,
+                    "use a path below the project",
+                )
 
 
-def _database_file(text: str) -> str | None:
-    """The file that a connection URL names, or None where it names a server, or nothing."""
-    try:
-        return parse_dsn("sqlite", text)["database_path"]
-    except BadUrl:
-        return None
+def _files(text: str) -> list[str]:
+    """The files that a connection URL names."""
+    for type_ in SCHEMES:
+        with suppress(BadUrl):
+            return [value for name, value in parse_dsn(type_, text).items() if name in _FILES]
+    return []
 
 
 def _local(text: str) -> str | None:

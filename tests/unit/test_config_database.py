@@ -153,6 +153,11 @@ def test_in_cloud_mode_a_url_names_no_file_outside_the_project(project: Project)
         found = Resolver(environment=Environment([{}], ["t"]), mode="cloud")
         assert found.job(project.root / "jobs/acme/job.yaml") is None
         assert any(p.field == "source.dsn" and "leaves the project" in p.message for p in found.problems.errors())
+    job(project, "postgres", tables=[{"name": "t"}], dsn="postgres://u:hunter2@h/d?sslkey=../other.key")
+    found = Resolver(environment=Environment([{}], ["t"]), mode="cloud")
+    assert found.job(project.root / "jobs/acme/job.yaml") is None
+    [error] = [p.message for p in found.problems.errors() if p.field == "source.dsn"]
+    assert error.startswith("'../other.key' leaves the project")
 
 
 # -- connections --------------------------------------------------------------------------------------------------------

@@ -277,10 +277,10 @@ def test_tls_is_used_and_verified_as_the_job_says(project: Project, tmp_path: Pa
             bench.read()
         assert caught.value.field == "source.connection.host" and "elsewhere.example" in told(caught.value)
         job(sslmode="verify-ca", sslrootcert=str(project.root / "nope.pem"))
-        with pytest.raises(SourceError, match="cannot be verified: root certificate file .*nope.pem"):
+        with pytest.raises(SourceError, match=r"cannot be verified: root certificate file .*nope.pem"):
             bench.read()
         job(sslmode="verify-ca", sslrootcert=str(project.write("other.pem", OTHER_AUTHORITY)))
-        with pytest.raises(SourceError, match="not to be trusted: .*certificate verify failed") as caught:
+        with pytest.raises(SourceError, match=r"not to be trusted: .*certificate verify failed") as caught:
             bench.read()
         assert "source.connection.sslrootcert" in told(caught.value)
 
