@@ -29,7 +29,7 @@ def test_rows_that_change_while_they_are_read_are_loaded_as_they_were(orders: Or
 
     assert orders.way is not None
     moment = orders.way.at(change, after=MIDDLE)
-    ended = orders.dativo()
+    ended = orders.here()
     assert moment.met and moment.failure is None, moment.failure
     assert ended.code == 0, ended
     assert_same(orders.found(), before)
@@ -43,7 +43,7 @@ def test_rows_that_change_between_the_parts_of_a_reading_are_loaded_as_they_were
     before = orders.truth()
     assert orders.way is not None
     moment = orders.way.at(lambda: orders.database.execute("DELETE FROM orders WHERE id >= 100;"), after=200_000)
-    assert orders.dativo().code == 0
+    assert orders.here().code == 0
     assert moment.met and moment.failure is None, moment.failure
     assert_same(orders.found(), before)
     orders.right()
@@ -61,7 +61,7 @@ def test_an_incremental_run_loads_what_was_there_at_its_beginning(orders: Orders
         lambda: orders.database.execute(f"UPDATE orders SET name = 'later', updated_at = {later} WHERE id % 2 = 0;"),
         after=MIDDLE,
     )
-    assert orders.dativo().code == 0
+    assert orders.here().code == 0
     assert moment.met and moment.failure is None, moment.failure
     assert_same(orders.found(), before)
     orders.right()
@@ -72,7 +72,7 @@ def test_a_table_that_vanishes_before_it_is_read_is_named(orders: Orders) -> Non
     orders.right()
     before = orders.found()
     orders.database.execute("ALTER TABLE orders RENAME TO moved;")
-    ended = orders.dativo()
+    ended = orders.here()
     ended.refused("orders")
     assert orders.found() == before
     orders.database.execute("ALTER TABLE moved RENAME TO orders;")
@@ -93,7 +93,7 @@ def test_a_table_that_vanishes_while_it_is_read_does_so_before_or_after_the_run(
 
     assert orders.way is not None
     moment = orders.way.at(drop, after=MIDDLE)
-    ended = orders.dativo()
+    ended = orders.here()
     assert moment.met and moment.failure is None, moment.failure
     if ended.code == 0:
         assert_same(orders.found(), whole)
@@ -120,7 +120,7 @@ def test_a_schema_that_drifts_between_two_runs_is_told_and_harms_no_row(orders: 
     orders.right()
     before = orders.found()
     orders.database.execute(DRIFT[what])
-    ended = orders.dativo()
+    ended = orders.here()
     ended.refused("name", "amount", "updated_at")
     assert orders.found() == before
 
@@ -141,7 +141,7 @@ def test_a_schema_that_drifts_while_a_run_reads_ends_in_the_old_rows_or_none(ord
 
     assert orders.way is not None
     moment = orders.way.at(drift, after=300_000)
-    ended = orders.dativo()
+    ended = orders.here()
     assert moment.met and moment.failure is None, moment.failure
     if ended.code == 0:
         assert_same(orders.found(), whole)

@@ -19,6 +19,7 @@ from tests.project import Project
 ROOT = Path(__file__).resolve().parents[2]
 THOUSAND_JOBS_SECONDS = 2.5
 ONE_JOB_SECONDS = 0.5
+REFERENCE_SECONDS = 0.2
 
 
 def many(project: Project, count: int) -> list[Path]:
@@ -47,6 +48,13 @@ def many(project: Project, count: int) -> list[Path]:
     ]
 
 
+def slowness() -> float:
+    """How many times slower this machine is than the one of the limits, at this moment; not less than 1."""
+    start = time.process_time()
+    assert len({text: [text] for text in map(str, range(400_000))}) == 400_000
+    return max(1.0, (time.process_time() - start) / REFERENCE_SECONDS)
+
+
 def test_a_thousand_jobs_that_share_recipes_and_contracts(project: Project) -> None:
     paths = many(project, 1000)
     resolver = Resolver(environment=Environment([{}], ["t"]))
@@ -56,7 +64,7 @@ def test_a_thousand_jobs_that_share_recipes_and_contracts(project: Project) -> N
     seconds = time.process_time() - start
     assert len(jobs) == 1000 and resolver.problems.found == []
     assert len({id(job.streams[0].asset) for job in jobs}) == 20
-    assert seconds < THOUSAND_JOBS_SECONDS
+    assert seconds < THOUSAND_JOBS_SECONDS * slowness()
 
 
 def test_one_job_in_a_fresh_interpreter(project: Project) -> None:
@@ -69,4 +77,4 @@ def test_one_job_in_a_fresh_interpreter(project: Project) -> None:
         subprocess.run([sys.executable, "-c", program], check=True, env=environment)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(spent) < ONE_JOB_SECONDS
+    assert min(spent) < ONE_JOB_SECONDS * slowness()
