@@ -90,10 +90,7 @@ def maintain(
     """
     asked = _steps(steps)
     _check_ages({"older_than_days": older_than_days, "keep_days": keep_days}, allow_recent)
-    if keep_snapshots is not None and keep_snapshots < 1:
-        raise ConfigError([Problem("the snapshot that readers see always stays", hint="keep at least 1 snapshot")])
-    if file_megabytes is not None and file_megabytes < 1:
-        raise ConfigError([Problem("files of no size cannot be made", hint="take at least 1 MiB")])
+    _check_sizes(keep_snapshots, file_megabytes)
     work = _Work(asked, named=bool(steps))
     for job, stream in _streams(names):
         token = run_token(datetime.now(UTC))
@@ -123,6 +120,13 @@ def _steps(names: Sequence[str]) -> tuple[Step, ...]:
     if unknown:
         raise ConfigError([Problem(f"there is no step '{unknown[0]}'", hint=f"steps: {', '.join(STEPS)}")])
     return tuple(s for s in STEPS if not names or s in names)
+
+
+def _check_sizes(keep_snapshots: int | None, file_megabytes: int | None) -> None:
+    if keep_snapshots is not None and keep_snapshots < 1:
+        raise ConfigError([Problem("the snapshot that readers see always stays", hint="keep at least 1 snapshot")])
+    if file_megabytes is not None and file_megabytes < 1:
+        raise ConfigError([Problem("files of no size cannot be made", hint="take at least 1 MiB")])
 
 
 def _check_ages(ages: dict[str, float | None], allow_recent: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from dativo.sources.database.cursor import entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema, whole
 from dativo.sources.database.future import tell_healed
 from dativo.sources.database.names import shown
+from dativo.sources.database.opened import reading
 from dativo.sources.database.window import Bounds, bounds, notes
 from dativo.sources.database_options import database_options
 from dativo.sources.discovery import FoundStream
@@ -54,22 +54,15 @@ class MysqlSource:
     ) -> Extract:
         """The stream's rows, in one snapshot that ends with `close`."""
         session = Session(self.connection, self.options.statement_timeout)
-        try:
-            extract = self._extract(session, stream, since, meter, limit, full=full)
-            anew = partial(self._extract, session, stream, meter=meter, limit=limit, full=False)
-            return replace(extract, since=anew, close=session.close)
-        except BaseException:
-            session.close()
-            raise
+        return reading(session, partial(self._extract, session, stream, meter, limit), since, full)
 
     def _extract(
         self,
         session: Session,
         stream: StreamConfig,
-        since: Cursor | None,
         meter: Meter,
         limit: int | None,
-        *,
+        since: Cursor | None,
         full: bool,
     ) -> Extract:
         found = [self._described(session, stream, r, bounds(self.job, r, since, full=full)) for r in stream.relations]

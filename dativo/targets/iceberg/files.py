@@ -25,6 +25,7 @@ from pyiceberg.typedef import Record
 
 from dativo.config.asset import Field
 from dativo.config.partition import Partition
+from dativo.errors import TargetError
 from dativo.targets.iceberg.catalog import is_local, local_path
 from dativo.targets.iceberg.partitions import day_value, partition_key, partition_record, shown
 from dativo.targets.iceberg.schema import stored
@@ -259,3 +260,14 @@ def _short(value: str) -> str:
     """A partition value as a folder name that every file system takes: at most 255 bytes together with the column's."""
     name = quote(value, safe="")
     return name if len(name) <= LONGEST_VALUE else quote(value[:LONGEST_TEXT], safe="") + "..."
+
+
+def check_there(io: FileIO, files: Sequence[DataFile]) -> None:
+    """Raises TargetError when files are gone: maintenance takes those of a run that rests for days for abandoned."""
+    gone = [f.file_path for f in files if not io.new_input(f.file_path).exists()]
+    if gone:
+        raise TargetError(
+            f"{len(gone)} of {len(files)} files of this run were removed before it committed them: {gone[0]}; "
+            "nothing was committed",
+            hint="run again; maintenance removes files of runs that rest for longer than its safe age",
+        )

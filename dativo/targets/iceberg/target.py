@@ -24,7 +24,7 @@ from dativo.targets.iceberg.catalog import CatalogSettings, open_catalog, settin
 from dativo.targets.iceberg.commit import commit
 from dativo.targets.iceberg.deletes import refuse_equality_deletes
 from dativo.targets.iceberg.failure import failures
-from dativo.targets.iceberg.files import FileWriter
+from dativo.targets.iceberg.files import FileWriter, check_there
 from dativo.targets.iceberg.lookup import ensure_namespace, follows, load, looked_at, version_of
 from dativo.targets.iceberg.memory import decode_state, encode_state, other_loaders, run_key, state_key
 from dativo.targets.iceberg.options import file_megabytes, merge_mode
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
 # A run that has gone on for longer looks whether its files are still there.
 LONG = timedelta(days=1)
-
-
 ROLLED_BACK = "somebody put the table back to a snapshot before this job's last commit: everything is read again"
 
 
@@ -205,7 +203,8 @@ class IcebergTarget:
             plan.ids = field_ids(self.writer.schema)
             plan.written_spec = self.writer.spec
             plan.location, plan.io = self.opened.location, self.writer.io
-            self._check_there(written)
+            if datetime.now(UTC) - self.started > LONG:
+                check_there(self.writer.io, written.files)
             landed = commit(self.catalog, plan)
             if merge is not None:
                 merge.settle(landed.table, landed.snapshot_id)
@@ -221,20 +220,6 @@ class IcebergTarget:
 
         assert self.writer is not None
         return Merge(revision, self.writer, self.merge_mode, self.job.budget.memory_limit)
-
-    def _check_there(self, written: Written) -> None:
-        """Raises TargetError when files are gone: maintenance takes those of a run that rests for days for abandoned."""
-        assert self.writer is not None
-        if datetime.now(UTC) - self.started < LONG:
-            return
-        io = self.writer.io
-        gone = [f.file_path for f in written.files if not io.new_input(f.file_path).exists()]
-        if gone:
-            raise TargetError(
-                f"{len(gone)} of {len(written.files)} files of this run were removed before it committed them: {gone[0]}; "
-                "nothing was committed",
-                hint="run again; maintenance removes files of runs that rest for longer than its safe age",
-            )
 
     def _plan(self) -> Plan:
         assert self.shape is not None
