@@ -11,10 +11,19 @@ Job = Annotated[str, typer.Argument(metavar="JOB", help="A job: its file, or its
 Stream = Annotated[str | None, typer.Option("--stream", help="The stream; the job's first one by default.")]
 Since = Annotated[
     str | None,
-    typer.Option("--since", metavar="VALUE", help="Only rows of a database whose cursor is at VALUE or later."),
+    typer.Option(
+        "--since",
+        metavar="VALUE",
+        help="Only rows of a database whose cursor is at VALUE or later; only files modified at VALUE or later.",
+    ),
 ]
 Until = Annotated[
-    str | None, typer.Option("--until", metavar="VALUE", help="Only rows of a database whose cursor is before VALUE.")
+    str | None,
+    typer.Option(
+        "--until",
+        metavar="VALUE",
+        help="Only rows of a database whose cursor is before VALUE; only files modified before VALUE.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 ShowPii = Annotated[bool, typer.Option("--show-pii", help="Show personal values as they are.")]

@@ -28,6 +28,7 @@ class Reading(Silence):
     def __init__(self, job: ResolvedJob, window: bool) -> None:
         self._what = "table" if any(s.relations for s in job.streams) else "file"
         self._window = window
+        self._skipped = "left out" if window else "unchanged"
         days = (job.incremental.lookback_days or 0) if job.incremental is not None else 0
         self._less = f" less {plural(days, 'day')}" if days else ""
 
@@ -35,9 +36,9 @@ class Reading(Silence):
         if event_type != "extraction_started":
             return
         if not fields["files"]:
-            say(f"  reads nothing: {plural(fields['files_skipped'], self._what)} unchanged")
+            say(f"  reads nothing: {plural(fields['files_skipped'], self._what)} {self._skipped}")
             return
-        unchanged = f", {fields['files_skipped']:,} unchanged" if fields["files_skipped"] else ""
+        unchanged = f", {fields['files_skipped']:,} {self._skipped}" if fields["files_skipped"] else ""
         cursor = "" if self._window else f", {self._begin(fields['cursor'])}"
         say(f"  reads {plural(fields['files'], self._what)}{unchanged}{cursor}")
 

@@ -57,7 +57,7 @@ def sync(
 
     `streams` runs some of its streams only, `limit` reads no more than so many rows of each (and leaves the cursor where
     it is), `full_refresh` reads everything again and replaces the table's rows, `since` and `until` read the rows of a
-    database whose cursor lies between them (`until` not included). What goes wrong with one stream stands in
+    database whose cursor lies between them (`until` not included), or the files that were modified then. What goes wrong with one stream stands in
     the receipt; ConfigError, UnsupportedError, and JobIsRunning when another run of the job goes on, are raised before
     anything is read.
 

@@ -12,7 +12,7 @@ import msgspec
 from dativo.config.asset import Field
 from dativo.config.relations import DATABASES
 from dativo.config.resolve import ResolvedJob, StreamConfig, Window
-from dativo.errors import ConfigError, Problem, UnsupportedError
+from dativo.errors import ConfigError, Problem
 
 Value = Decimal | datetime
 _DATES = ("date", "timestamp", "timestamptz")
@@ -30,15 +30,20 @@ def windowed(
 ) -> ResolvedJob:
     """The job, asked to read only rows whose cursor is at `since` or later and before `until`; without both as it is.
 
-    A moment with an offset becomes one of UTC. Raises ConfigError for values that no cursor of these streams can have and
-    for jobs that have no cursor, UnsupportedError where the source cannot read a part.
+    Of a source of files those are read that were modified then. A moment with an offset becomes one of UTC. Raises
+    ConfigError for values that no cursor of these streams can have and for jobs that have no cursor.
     """
     if since is None and until is None:
         return job
     chosen = [s for s in job.streams if not streams or s.name in streams]
     _refuse(job, chosen, full_refresh)
     given = {"--since": since, "--until": until}
-    found = {name: _checked(job, chosen, name, text) for name, text in given.items() if text is not None}
+    of_files = job.source_type not in DATABASES
+    found = {
+        name: _of_files(name, text) if of_files else _checked(job, chosen, name, text)
+        for name, text in given.items()
+        if text is not None
+    }
     if since is not None and until is not None:
         low, high = found["--since"][1], found["--until"][1]
         if low is not None and high is not None and not _before(low, high):
@@ -53,15 +58,12 @@ def _refuse(job: ResolvedJob, streams: Sequence[StreamConfig], full_refresh: boo
             "--since and --until go with no --full-refresh: it replaces the table by all that is read",
             "leave --full-refresh out: rows of the window that are loaded already are not loaded twice",
         )
-    if job.source_type not in DATABASES:
-        raise UnsupportedError(
-            f"a {job.source_type} source cannot read a part of its rows: --since and --until are for databases",
-            hint="name the files that are wanted in source.files, or filter the loaded table",
-        )
     if job.incremental is None:
+        of_files = job.source_type not in DATABASES
+        own = "strategy: file_modified_time" if of_files else "strategy: updated_at, cursor_field: updated_at"
         raise _wrong(
             f"--since and --until need a cursor, and job '{job.name}' has none",
-            "add `incremental: {strategy: updated_at, cursor_field: updated_at}` to the job's source",
+            f"add `incremental: {{{own}}}` to the job's source",
             job,
             "source.incremental",
         )
@@ -80,6 +82,17 @@ def _refuse(job: ResolvedJob, streams: Sequence[StreamConfig], full_refresh: boo
             job,
             "target.write_mode",
         )
+
+
+def _of_files(option: str, text: str) -> tuple[str, Value | None]:
+    """A bound of files' times as the source gets it, in UTC, and as it is compared."""
+    moment = _moment(text.strip())
+    if moment is None:
+        raise _wrong(
+            f"{option} '{text}' is no date or time, and files are chosen by when they were modified",
+            "as 2024-01-31, or '2024-01-31 08:00:00' (UTC), or 2024-01-31T08:00:00+02:00",
+        )
+    return _written(_in_utc(moment)), moment
 
 
 def _checked(job: ResolvedJob, streams: Sequence[StreamConfig], option: str, text: str) -> tuple[str, Value | None]:

@@ -20,7 +20,7 @@ from dativo.sources.files import list_files
 from dativo.sources.input import InputFile, Listing, each, enough
 from dativo.sources.options import DEFAULT_NULLS, CsvOptions, csv_options
 from dativo.sources.protocol import PROVENANCE, TEXT, Extract, Meter, SourceColumn
-from dativo.sources.selection import select, settled
+from dativo.sources.selection import select, settled, without_rows
 from dativo.sources.text import bom_length, is_plain, members, utf8_pieces
 from dativo.state.cursor import Cursor
 
@@ -72,7 +72,7 @@ class CsvSource:
             **dict(zip(PROVENANCE, (pl.UInt32(), pl.Int64(), pl.String(), pl.String()), strict=True)),
         }
         files = [self.text_file(o, i, columns) for i, o in enumerate(opened)]
-        return Extract(
+        extract = Extract(
             frame=scan(files, schema, meter, limit),
             encoding="text",
             columns=tuple(SourceColumn(c, counts[c]) for c in columns),
@@ -83,6 +83,7 @@ class CsvSource:
             unchanged=not selection.files,
             notes=selection.notes,
         )
+        return without_rows(extract) if selection.rowless else extract
 
     def opened(self, files: Sequence[InputFile], stream: StreamConfig) -> list[_Opened]:
         """The files, those inside archives too, each with its header."""

@@ -25,7 +25,7 @@ from dativo.sources.jsonl_block import LineFormat, read_lines
 from dativo.sources.jsonl_keys import LateKeys, Looked, look
 from dativo.sources.options import JsonlOptions, jsonl_options
 from dativo.sources.protocol import PROVENANCE, Extract, Meter, SourceColumn
-from dativo.sources.selection import select, settled
+from dativo.sources.selection import select, settled, without_rows
 from dativo.sources.text import bom_length, is_plain, members, utf8_pieces
 from dativo.state.cursor import Cursor
 
@@ -69,7 +69,7 @@ class JsonlSource:
         }
         late = LateKeys([*columns, *(k for one in looked for k in one.keys)], notes)
         files = [self.text_file(one, i, columns, late) for i, one in enumerate(looked)]
-        return Extract(
+        extract = Extract(
             frame=scan(files, schema, meter, limit),
             encoding="text",
             columns=tuple(SourceColumn(c, sum(c in one.keys for one in looked)) for c in columns),
@@ -80,6 +80,7 @@ class JsonlSource:
             unchanged=not selection.files,
             notes=notes,
         )
+        return without_rows(extract) if selection.rowless else extract
 
     def looked(self, files: Sequence[InputFile], *, whole: bool) -> list[Looked]:
         """The files, those inside archives too, each with its keys."""

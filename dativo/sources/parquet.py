@@ -24,7 +24,7 @@ from dativo.sources.options import parquet_options
 from dativo.sources.parquet_file import Footer, read_footer
 from dativo.sources.parquet_schema import united
 from dativo.sources.protocol import PROVENANCE, Extract, Meter, SourceColumn
-from dativo.sources.selection import select, settled
+from dativo.sources.selection import select, settled, without_rows
 from dativo.state.cursor import Cursor
 
 
@@ -62,7 +62,7 @@ class ParquetSource:
         columns = [n for n in schema if n not in PROVENANCE]
         meter.total_bytes = sum(f.file.size for f in footers)
         options = self.options
-        return Extract(
+        extract = Extract(
             frame=_frame(footers, schema, meter, limit),
             encoding="typed",
             columns=tuple(SourceColumn(c, sum(c in f.dtypes for f in footers)) for c in columns),
@@ -78,6 +78,7 @@ class ParquetSource:
             unchanged=not selection.files,
             notes=[*selection.notes, *_notes(footers, schema)],
         )
+        return without_rows(extract) if selection.rowless else extract
 
 
 def _schema(footers: Sequence[Footer], stream: StreamConfig) -> dict[str, pl.DataType]:

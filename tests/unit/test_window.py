@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dativo.config.resolved import ResolvedJob, Window
-from dativo.errors import ConfigError, DativoError, UnsupportedError
+from dativo.errors import ConfigError, DativoError
 from dativo.pipeline.window import windowed
 from tests.project import Project
 
@@ -106,8 +106,10 @@ def test_a_window_never_replaces_a_table(project: Project) -> None:
     assert "write_mode is 'replace'" in answer and "jobs/acme/job.yaml:" in answer
 
 
-def test_files_have_no_window(project: Project) -> None:
+def test_files_have_a_window_where_they_are_loaded_by_their_times(project: Project) -> None:
     project.asset([{"name": "id"}])
     project.job()
-    with pytest.raises(UnsupportedError, match="a csv source cannot read a part of its rows"):
-        windowed(project.load(variables={}), since="2024-01-01")
+    assert "strategy: file_modified_time" in refused(project.load(variables={}))
+    project.job(source={"files": [{"path": "data/*.csv"}], "incremental": {"strategy": "file_modified_time"}})
+    found = windowed(project.load(variables={}), since="2024-01-01", until="2024-01-02T01:00:00+02:00").window
+    assert found == Window(since="2024-01-01 00:00:00", until="2024-01-01 23:00:00")
