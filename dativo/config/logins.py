@@ -93,18 +93,18 @@ def host_of(connection: Connection) -> str:
 
 
 def socket_of(connection: Connection) -> str | None:
-    """The file of a MySQL server's socket, where it is reached by one."""
+    """The file of a server's socket, where it is reached by one; of Postgres the host is its folder."""
     host = host_of(connection)
+    if connection.kind == "postgres":
+        return f"{host}/.s.PGSQL.{connection.get('port')}" if host.startswith("/") else None
     return connection.get("unix_socket") or (host if host.startswith("/") else None)
 
 
 def address(connection: Connection) -> str:
     """Where a database is, for people: `db.example.com:5432`, `[::1]:5432` or the file of a socket."""
-    host, port = host_of(connection), connection.get("port") or ""
-    if connection.kind == "mysql" and (path := socket_of(connection)) is not None:
+    if (path := socket_of(connection)) is not None:
         return path
-    if host.startswith("/"):
-        return f"{host}/.s.PGSQL.{port}"
+    host, port = host_of(connection), connection.get("port") or ""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

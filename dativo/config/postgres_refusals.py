@@ -6,7 +6,7 @@ import re
 
 from dativo.config.refusals import Refusal
 
-_TRUST = "set sslrootcert to the file of the authorities that sign this server's certificate"
+_TRUST = "set sslrootcert to the file of the authorities that sign this server's certificate, or to `system`"
 # The first whose words are said wins: a server that is asked with TLS and without says two things.
 _REFUSALS: tuple[tuple[tuple[str, ...], Refusal], ...] = (
     (("too many c", "too many connections", "remaining connection slots"), Refusal(
@@ -33,6 +33,8 @@ _REFUSALS: tuple[tuple[tuple[str, ...], Refusal], ...] = (
         "turn it on there (`ssl = on`), or set sslmode: prefer where the way there is safe")),
     (("server certificate for",), Refusal(
         "has a certificate of another name: {said}", ("host", "sslmode"), "give the name that the certificate has")),
+    (("weak sslmode",), Refusal(
+        "is not asked: sslrootcert: system wants sslmode: verify-full", ("sslmode", "sslrootcert"), "set that")),
     (("root certificate file",), Refusal("cannot be verified: {said}", ("sslrootcert", "sslmode"), _TRUST)),
     (("certificate verify failed",), Refusal(
         "has a certificate that is not to be trusted: {said}", ("sslrootcert", "sslmode"), _TRUST)),

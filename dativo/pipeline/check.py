@@ -16,6 +16,7 @@ from dativo import connectors
 from dativo.config.connection import Connection
 from dativo.config.connection_fields import STORES, endpoint_url
 from dativo.config.environment import process_environment
+from dativo.config.logins import address, host_of, socket_of
 from dativo.config.needs import LOCAL_SOURCES
 from dativo.config.relations import DATABASES
 from dativo.config.resolve import ResolvedJob
@@ -167,15 +168,15 @@ def target_findings(job: ResolvedJob) -> list[Finding]:
 
 def _port(job: ResolvedJob) -> dict[str, Any]:
     connection = job.connections["source"]
-    host, port = connection.get("host") or "", connection.get("port") or ""
-    if host.startswith("/"):
-        return finding("database", True, f"{job.source_type} is reached by a socket in {host}")
+    host, port = host_of(connection), connection.get("port") or ""
+    if socket_of(connection) is not None:
+        return finding("database", True, f"{job.source_type} is reached by the socket {address(connection)}")
     origin = f"host: {connection.origin('host')}\nport: {connection.origin('port')}"
     try:
         knock(host, int(port) if port.isdecimal() else -1)
     except Unreachable as error:
         return unreachable("database", error, opening=f"{job.source_type} connectivity failed", origin=origin)
-    return finding("database", True, f"{job.source_type} listens at {host}:{port}")
+    return finding("database", True, f"{job.source_type} listens at {address(connection)}")
 
 
 def _store(connection: Connection) -> dict[str, Any]:

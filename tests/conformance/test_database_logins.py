@@ -15,6 +15,7 @@ import pytest
 
 from dativo import connectors
 from dativo.errors import DativoError, SourceError, TargetError
+from dativo.pipeline.check import check
 from dativo.sources.database_options import database_options
 from dativo.targets.databases.commit import session as target_session
 from dativo.targets.databases.dialects import dialect_of
@@ -333,6 +334,9 @@ def test_a_socket_of_the_file_system_is_a_way_in(project: Project, secured: Secu
     own = secured.settings(user="dativo", password="dativo")
     job(project, secured.kind, role, {**own, "host": str(secured.socket)})
     loads(project)
+    if role == "source":
+        findings = check(project.load()).of("source")
+        assert {f.status for f in findings} == {"ok"} and str(secured.socket) in findings[0].name
     if secured.kind == "mysql":
         job(project, "mysql", role, {**own, "host": "elsewhere.invalid", "unix_socket": str(secured.socket)})
         loads(project)
@@ -350,6 +354,14 @@ def test_a_url_of_mysql_may_spell_its_settings_with_hyphens(project: Project, se
     job(project, "mysql", "source", {}, dsn=f"{base}VERIFY_CA&ssl-ca={secured_mysql.files['theirs']}")
     receipt = project.sync()
     assert "certificate verify failed" in (receipt.streams[0].error or "")
+
+
+def test_authorities_of_the_machine_verify_a_postgres(project: Project, secured_postgres: Secured) -> None:
+    for role in ROLES:
+        job(project, "postgres", role, secured_postgres.tls("verify_identity", host="localhost", sslrootcert="system"))
+        refused(project, role, "sslrootcert", "certificate verify failed")
+        job(project, "postgres", role, secured_postgres.tls("verify_ca", sslrootcert="system"))
+        refused(project, role, "sslmode", "wants sslmode: verify-full")
 
 
 @pytest.mark.parametrize("kind", KINDS)
