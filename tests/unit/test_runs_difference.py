@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dativo.staging.difference import KEY, ROW, Difference, compare
@@ -15,6 +15,7 @@ from dativo.staging.difference import KEY, ROW, Difference, compare
 # A key that is null, or one of a few, and one of a few values: the row's hash is made of both.
 Row = tuple[int | None, int]
 ROWS = st.lists(st.tuples(st.sampled_from([None, 1, 2, 3]), st.integers(0, 3)), max_size=12)
+FEW = settings(max_examples=settings().max_examples // 4)
 
 
 def hashed(row: Row) -> tuple[int, int]:
@@ -68,6 +69,7 @@ def test_examples_are_rows_of_their_kind(before: list[Row], after: list[Row]) ->
 
 
 @given(rows=ROWS)
+@FEW
 def test_a_side_may_have_no_rows(rows: list[Row]) -> None:
     found = compared(None, rows)
     assert (found.added, found.removed, found.changed) == (len(rows), 0, 0)
