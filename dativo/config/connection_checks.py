@@ -45,7 +45,7 @@ class _Connection:
         yield from self.mode()
         for name, found in self.connection.settings.items():
             if "\0" in found.value:
-                yield self.wrong(f"{name} has a NUL, which no server takes", name, self.origin(name))
+                yield self.wrong(f"{name} has a NUL, which no server takes", name, self.hint("leave it out", name))
 
     def wrong(self, message: str, name: str, hint: str) -> Problem:
         found = self.connection.settings.get(name)
@@ -53,8 +53,11 @@ class _Connection:
         mark = mark or self.side.node.mark_of("connection", name)
         return Problem(message, mark, f"{self.role}.connection.{name}", hint)
 
-    def origin(self, name: str) -> str:
-        return f"it is {self.connection.origin(name)}"
+    def hint(self, remedy: str, name: str) -> str:
+        """A remedy, and where the value comes from, unless the mark tells it."""
+        found = self.connection.settings.get(name)
+        told = found is not None and found.mark is not None
+        return remedy if told else "\n".join((remedy, f"it is {self.connection.origin(name)}"))
 
     def file(self) -> Iterator[Problem]:
         unset = any(path.endswith((".database_path", ".dsn")) for path, _ in self.side.unset)
@@ -70,10 +73,10 @@ class _Connection:
     def numbers(self) -> Iterator[Problem]:
         port = self.connection.get("port") or ""
         if not _whole(port, 65535):
-            yield self.wrong(f"'{port}' is no port", "port", f"a number from 1 to 65535; {self.origin('port')}")
+            yield self.wrong(f"'{port}' is no port", "port", self.hint("a number from 1 to 65535", "port"))
         wait = self.connection.get("connect_timeout")
         if wait is not None and not _whole(wait, LONGEST_WAIT):
-            hint = f"a whole number of seconds from 1 to {LONGEST_WAIT}; {self.origin('connect_timeout')}"
+            hint = self.hint(f"a whole number of seconds from 1 to {LONGEST_WAIT}", "connect_timeout")
             yield self.wrong(f"'{wait}' is no time to wait for a connection", "connect_timeout", hint)
 
     def mode(self) -> Iterator[Problem]:
@@ -82,7 +85,7 @@ class _Connection:
         if mode is not None and _folded(mode) not in map(_folded, known):
             guess = nearest(_folded(mode), known)
             hint = f"did you mean '{guess}'?" if guess else f"one of {', '.join(known)}"
-            yield self.wrong(f"unknown {name} '{mode}'", name, f"{hint}\n{self.origin(name)}")
+            yield self.wrong(f"unknown {name} '{mode}'", name, self.hint(hint, name))
 
     def unknown(self) -> Iterator[Problem]:
         """Settings that nobody reads: an error where one was misspelt, since what it was to switch on stays off."""

@@ -32,9 +32,10 @@ def told(refusal: Refusal, connection: Connection, role: str, said: str) -> dict
     shown = {name: s.value for name, s in connection.settings.items() if not s.secret}
     what = refusal.what.format_map(_Shown({**shown, "said": said.rstrip(".")}))
     message = f"{named(connection)} {what}"
-    settings = refusal.settings[:1] + tuple(n for n in refusal.settings[1:] if connection.has(n))
-    if refusal.passes or not settings:
+    settings = tuple(n for n in refusal.settings if connection.has(n))
+    if refusal.passes or not refusal.settings:
         return {"message": message, "hint": _hint(refusal.remedy, settings, connection)}
+    settings = tuple(dict.fromkeys((refusal.settings[0], *settings)))
     place = placed(settings[0], connection, role)
     # A field with its mark says already where the setting is.
     others = settings[1:] if place["mark"] is not None else settings
