@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,27 @@ def test_values_that_the_database_cannot_hold_are_told_and_nothing_is_loaded(lak
         return
     score = Field(name="score", kind="double")
     refused_load(lake, (ID, score), {"id": [1, 2], "score": [1.5, float("nan")]}, "a value does not fit|1 in 'score'")
+
+
+def test_what_a_failed_load_made_stands_in_no_one_s_way(lake: DatabaseLake) -> None:
+    """Types of a contract that one type of the database stands for: MySQL makes tables outside of the transaction."""
+    at, tags = Field(name="at", kind="timestamptz"), Field(name="tags", kind="list", item=NAME)
+    extra = Field(name="extra", kind="list", item=Field(name="item", kind="long"))
+    moment = datetime(2024, 1, 1, tzinfo=UTC)
+    good: dict[str, list[Any]] = {"id": [1], "at": [moment], "tags": [["a"]], "name": ["x"]}
+    bad: dict[str, list[Any]] = {"id": [2], "at": [moment], "tags": [["b"]], "score": [float("nan")], "name": ["a\0b"]}
+    wider = (ID, at, tags, Field(name="score", kind="double"), NAME)
+    with pytest.raises(TargetError):
+        lake.load(wider, bad)
+    lake.load((*wider, extra), {**good, "score": [1.0], "extra": [[1]]})
+    lake.load((*wider, extra), {**good, "id": [2], "score": [1.0], "extra": [[2]]})
+    more = Field(name="more", kind="list", item=NAME)
+    with pytest.raises(TargetError):
+        lake.load((*wider, extra, more), {**bad, "extra": [[4]], "more": [["m"]]})
+    lake.load((*wider, extra, more), {**good, "id": [3], "score": [1.0], "extra": [[3]], "more": [["m"]]})
+    rows = lake.rows().sort("id")
+    assert rows["extra"].to_list() == [[1], [2], [3]] and rows["more"].to_list() == [None, None, ["m"]]
+    assert rows["at"].to_list() == [moment] * 3
 
 
 def test_a_value_that_is_too_long_for_a_column_that_is_there_is_told(lake: DatabaseLake) -> None:

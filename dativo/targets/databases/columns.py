@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dativo.config.field import Field
 from dativo.contract.evolve import Change, SchemaMode, StoredColumn, changes
-from dativo.targets.databases.dialect import Dialect, Present
+from dativo.targets.databases.dialect import Dialect, Present, Session, quoted
 from dativo.targets.databases.place import Place
 from dativo.targets.objects.columns import Column, changed, column, contract_field, stored_column
 
@@ -20,6 +20,32 @@ def stored_columns(
         stored_column(_with_nulls(known[p.name], p)) if _is(dialect, p, known.get(p.name)) else dialect.stored(p)
         for p in present
     )
+
+
+def adopted(
+    session: Session,
+    dialect: Dialect,
+    table: Place,
+    present: Sequence[Present] | None,
+    remembered: Sequence[Column],
+    wanted: Sequence[Field],
+) -> tuple[Column, ...]:
+    """What is remembered, and the wanted columns that are there of the type that dativo makes, without any value.
+
+    Where tables are not made in the transaction that loads them, a run that failed leaves such columns; the database's
+    type alone does not tell a list from a text, or a timestamptz from a timestamp.
+    """
+    known = {c.name for c in remembered}
+    here = {p.name: p for p in present or () if p.name not in known}
+    found = [
+        column(f)
+        for f in wanted
+        if f.name in here
+        and _is(dialect, here[f.name], column(f))
+        and dialect.stored(here[f.name]).kind != f.kind
+        and not session.rows(f"SELECT 1 FROM {table.sql} WHERE {quoted(f.name)} IS NOT NULL LIMIT 1")  # noqa: S608 - quoted
+    ]
+    return (*remembered, *found)
 
 
 def fields_of(dialect: Dialect, present: Sequence[Present], remembered: Sequence[Column]) -> tuple[Field, ...]:

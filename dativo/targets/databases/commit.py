@@ -21,11 +21,12 @@ from dativo.config.connection import Connection
 from dativo.config.field import Field
 from dativo.contract.evolve import Change, SchemaMode
 from dativo.errors import CommitConflict, CommitUnknown, DativoError, SchemaChangeRefused
-from dativo.targets.databases.columns import after, wanted_changes
+from dativo.targets.databases.columns import adopted, after, wanted_changes
 from dativo.targets.databases.dialect import Dialect, Lost, Present, Session
 from dativo.targets.databases.memory import Known, Memory, Run, moment, remember, remembered
 from dativo.targets.databases.place import Place
 from dativo.targets.databases.staged import Staging, encoded
+from dativo.targets.objects.columns import Column
 from dativo.targets.protocol import APPEND, Revision
 
 ROUNDS = 5
@@ -164,23 +165,24 @@ class _Commit:
         plan, dialect = self.plan, self.plan.dialect
         present = dialect.columns(opened, plan.table)
         before = memory.known if present is not None else Known()
+        kept = adopted(opened, dialect, plan.table, present, before.columns, plan.wanted)
         made: Sequence[Change] = ()
         if present is None:
             dialect.make_table(opened, plan.table, plan.wanted, plan.key, plan.comment)
         elif plan.alter:
-            made = self._changes(present, before)
+            made = self._changes(present, kept)
             for change in made:
                 dialect.change(opened, plan.table, change)
-        columns = after(present, before.columns, plan.wanted, made)
+        columns = after(present, kept, plan.wanted, made)
         if plan.revision.kind == "merge" and (plan.revision.gone or plan.revision.amended):
             dialect.index(opened, plan.table, plan.revision.key)
         return Known(columns=columns, commits=memory.known.commits, properties=plan.properties or before.properties)
 
-    def _changes(self, present: Sequence[Present], before: Known) -> Sequence[Change]:
+    def _changes(self, present: Sequence[Present], kept: Sequence[Column]) -> Sequence[Change]:
         """What must change of the columns; CommitConflict when another writer changed them since this run looked."""
         plan, dialect = self.plan, self.plan.dialect
         try:
-            found = wanted_changes(dialect, present, before.columns, plan.wanted, plan.mode, plan.table)
+            found = wanted_changes(dialect, present, kept, plan.wanted, plan.mode, plan.table)
             moved = (
                 "its columns" if not plan.existed and {p.name for p in present} != {f.name for f in plan.wanted} else ""
             )

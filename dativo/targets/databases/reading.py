@@ -11,7 +11,7 @@ import polars as pl
 from dativo.config.field import Field
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.errors import TargetError
-from dativo.targets.databases.columns import fields_of, wanted_changes
+from dativo.targets.databases.columns import adopted, fields_of, wanted_changes
 from dativo.targets.databases.commit import session
 from dativo.targets.databases.dialect import Dialect, Present
 from dativo.targets.databases.dialects import dialect_of
@@ -85,9 +85,9 @@ class DatabaseReader:
         present, memory, _ = self._looked
         if present is None:
             return ()
-        found = wanted_changes(
-            self.dialect, present, memory.known.columns, shape.columns, self.job.schema_mode, self.place
-        )
+        with session(self.dialect, self.connection) as opened:
+            kept = adopted(opened, self.dialect, self.place, present, memory.known.columns, shape.columns)
+        found = wanted_changes(self.dialect, present, kept, shape.columns, self.job.schema_mode, self.place)
         return tuple(str(c) for c in found if c.action != "describe")
 
     def rows(self) -> pl.LazyFrame | None:

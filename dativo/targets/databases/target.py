@@ -17,7 +17,7 @@ from dativo.contract.evolve import Change
 from dativo.receipt import StreamReceipt
 from dativo.state.cursor import Cursor
 from dativo.targets.databases import rejects
-from dativo.targets.databases.columns import wanted_changes
+from dativo.targets.databases.columns import adopted, wanted_changes
 from dativo.targets.databases.commit import Plan, commit, session
 from dativo.targets.databases.dialect import Dialect, quoted
 from dativo.targets.databases.dialects import dialect_of, partitioned
@@ -60,11 +60,11 @@ class DatabaseTarget:
             self.memory = remembered(self.dialect, opened, self.place)
             present = self.dialect.columns(opened, self.place)
             rows = present is not None and has_rows(opened, self.place)
+            kept = adopted(opened, self.dialect, self.place, present, self.memory.known.columns, shape.columns)
         self.existed = present is not None
         changing: tuple[Change, ...] = ()
         if present is not None:
-            columns = self.memory.known.columns
-            changing = wanted_changes(self.dialect, present, columns, shape.columns, self.job.schema_mode, self.place)
+            changing = wanted_changes(self.dialect, present, kept, shape.columns, self.job.schema_mode, self.place)
         found = Opened(
             name=self.place.name,
             exists=present is not None,
