@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.conftest import Dativo
 from tests.faults.lakehouse import People
 from tests.faults.program import Ended, Program
 from tests.faults.sts import assumed
@@ -26,10 +27,16 @@ ROWS = range(20)
 
 
 def synced(job: People, program: Start, **environment: str) -> Ended:
-    """`dativo sync` as a process of its own; it fails and says so in a few lines."""
-    run = program()
-    run.go(job.root, "sync", "jobs/acme/job.yaml", **environment)
-    ended = run.ended(90)
+    """`dativo sync`, with variables of its own as a process; it fails and says so in a few lines."""
+    if environment:
+        run = program()
+        run.go(job.root, "sync", "jobs/acme/job.yaml", **environment)
+        ended = run.ended(90)
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(job.root)
+            answer = Dativo(patch)("sync", "jobs/acme/job.yaml", code=None)
+        ended = Ended(answer.code, answer.out, answer.err)
     assert ended.code == 2, ended
     assert "Traceback" not in ended.err and "something went wrong" not in ended.err, ended
     return ended
