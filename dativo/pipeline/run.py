@@ -57,9 +57,9 @@ def sync(
 
     `streams` runs some of its streams only, `limit` reads no more than so many rows of each (and leaves the cursor where
     it is), `full_refresh` reads everything again and replaces the table's rows, `since` and `until` read the rows of a
-    database whose cursor lies between them (`until` not included), or the files that were modified then. What goes wrong with one stream stands in
-    the receipt; ConfigError, UnsupportedError, and JobIsRunning when another run of the job goes on, are raised before
-    anything is read.
+    database whose cursor lies between them (`until` not included), or the files that were modified then. What goes wrong
+    with one stream stands in the receipt; ConfigError, UnsupportedError, and JobIsRunning when another run of the job goes
+    on, are raised before anything is read.
 
     A job that publishes by a branch shows all of its streams or none; `keep_branch` leaves the branch of a run that
     failed. With a `publication` (see `together`) nothing is visible before its `finish`, which gives the receipts that
