@@ -9,11 +9,11 @@ import pytest
 
 from dativo.config.resolved import Relation, ResolvedJob
 from dativo.errors import SourceError, StateError
-from dativo.sources.database.cursor import advanced, last_value
+from dativo.sources.database.cursor import last_value
 from dativo.sources.database.frame import WHERE_FROM, Batches, Part, lazy, shared_schema
 from dativo.sources.database.names import identifier, literal
 from dativo.sources.database.query import one_condition, one_select
-from dativo.sources.database.window import Bounds
+from dativo.sources.database.window import Bounds, advanced
 from dativo.sources.protocol import FAULT, FILE, ROW, Meter
 from dativo.state.cursor import Cursor
 from tests.project import Project

@@ -6,18 +6,12 @@ With a filter or a query the entry has a hash of it, too: rows that another one 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dativo.config.resolved import Relation
 from dativo.errors import StateError
 from dativo.state.cursor import Cursor
-
-if TYPE_CHECKING:
-    from dativo.sources.database.window import Bounds
-
-Later = Callable[[str, str], bool]
 
 
 def entry_key(object_: str, column: str) -> str:
@@ -37,20 +31,6 @@ def last_value(cursor: Cursor, object_: str, column: str) -> str | None:
             hint="mend `last_value` in the state, or read all again with `--full-refresh`",
         )
     return str(value)
-
-
-def advanced(bounds: Bounds, found: str | None, later: Later) -> str | None:
-    """The value to be saved: the greatest that was read, never one below the saved one.
-
-    It stays where it was when the reading began above it, because the rows between were left out. `later(a, b)` tells
-    whether a comes after b, as the database compares them.
-    """
-    saved = bounds.saved
-    if found is None:
-        return saved
-    if bounds.since and bounds.lower is not None and (saved is None or later(bounds.lower, saved)):
-        return saved
-    return saved if saved is not None and not later(found, saved) else found
 
 
 def entry(value: str, relation: Relation) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from dativo.config.resolved import Relation
-from dativo.sources.database.cursor import Later, advanced
 from dativo.sources.database.names import shown
-from dativo.sources.database.window import Bounds
+from dativo.sources.database.window import Bounds, Later, advanced
 
 # The zone that is furthest ahead of UTC: a time without a zone may be one of there.
 _ZONES = timedelta(hours=14)

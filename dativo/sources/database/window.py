@@ -5,12 +5,15 @@ Values are text as the database writes them. How they are compared and what a da
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
 from dativo.sources.database.cursor import filter_changed, last_value
 from dativo.sources.database.names import shown
 from dativo.state.cursor import Cursor
+
+Later = Callable[[str, str], bool]
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,6 +62,20 @@ def bounds(job: ResolvedJob, relation: Relation, since: Cursor | None, *, full: 
         saved=saved,
         since=own.since is not None,
     )
+
+
+def advanced(bounds: Bounds, found: str | None, later: Later) -> str | None:
+    """The value to be saved: the greatest that was read, never one below the saved one.
+
+    It stays where it was when the reading began above it, because the rows between were left out. `later(a, b)` tells
+    whether a comes after b, as the database compares them.
+    """
+    saved = bounds.saved
+    if found is None:
+        return saved
+    if bounds.since and bounds.lower is not None and (saved is None or later(bounds.lower, saved)):
+        return saved
+    return saved if saved is not None and not later(found, saved) else found
 
 
 def notes(job: ResolvedJob, stream: StreamConfig, since: Cursor | None, *, full: bool) -> list[str]:

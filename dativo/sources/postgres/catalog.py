@@ -1,4 +1,4 @@
-"""What the catalogs say of a relation: its columns with their types, its parts on disk, what it keeps unique."""
+"""What the catalogs say of a relation: where it is, its parts on disk, what it keeps unique."""
 
 # Names are quoted and values are literals: see `names`.
 # ruff: noqa: S608
@@ -7,31 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dativo.config.resolved import Relation, StreamConfig
 from dativo.contract.columns import match_columns
 from dativo.errors import SourceError, listed, nearest
 from dativo.sources.database.names import identifier, literal, shown
 from dativo.sources.database.query import one_select
+from dativo.sources.postgres.columns import Column, among, columns_of, resolved, types_of
 from dativo.sources.postgres.session import Session
-from dativo.sources.postgres.types import PgType
 
 KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
 # On disk in pages that can be asked for one by one.
 _PAGED = ("r", "m")
-
-
-@dataclass(slots=True, frozen=True)
-class Column:
-    """A column as the catalog has it. `collation` is SQL that compares text as the column does, or empty; `number` is
-    never given to another column of the table."""
-
-    name: str
-    type: PgType
-    not_null: bool = False
-    collation: str = ""
-    number: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -89,21 +76,14 @@ def find(session: Session, relation: Relation) -> Found:
     if not found or found[0][3] not in KINDS:
         raise _absent(session, relation)
     oid, schema, table, kind, rows, in_schema, readable, withheld = found[0]
-    full = f"{schema}.{table}"
     if not (in_schema and readable):
-        raise SourceError(
-            f"the user '{session.user}' may not read {full}",
-            hint=f"GRANT USAGE ON SCHEMA {identifier(schema)} TO {identifier(session.user)}; GRANT SELECT ON "
-            f"{identifier(schema)}.{identifier(table)} TO {identifier(session.user)};",
-            mark=session.job.mark(relation.field),
-            field=relation.field,
-        )
+        raise _forbidden(session, relation, schema, table)
     sql = f"{identifier(schema)}.{identifier(table)}"
     # Takes a lock that no reader minds: from here on no one changes or drops the relation until it was read.
     session.query(f"SELECT 1 FROM {sql} LIMIT 0", doing, field=relation.field)
     return Found(
         relation,
-        full,
+        f"{schema}.{table}",
         sql,
         KINDS[kind],
         columns_of(session, [oid], doing)[oid],
@@ -111,6 +91,17 @@ def find(session: Session, relation: Relation) -> Found:
         unique_of(session, [oid], doing)[oid] if kind in ("r", "p") else (),
         int(rows) if rows >= 0 else None,
         tuple(withheld),
+    )
+
+
+def _forbidden(session: Session, relation: Relation, schema: str, table: str) -> SourceError:
+    user = identifier(session.user)
+    return SourceError(
+        f"the user '{session.user}' may not read {schema}.{table}",
+        hint=f"GRANT USAGE ON SCHEMA {identifier(schema)} TO {user}; GRANT SELECT ON "
+        f"{identifier(schema)}.{identifier(table)} TO {user};",
+        mark=session.job.mark(relation.field),
+        field=relation.field,
     )
 
 
@@ -166,62 +157,6 @@ def _field(session: Session, relation: Relation, key: str) -> str:
     """The place of a key of a relation, or of the relation where it is written in one."""
     own = f"{relation.field}.{key}"
     return own if own in session.job.marks else relation.field
-
-
-def columns_of(session: Session, oids: Sequence[int], doing: str) -> dict[int, tuple[Column, ...]]:
-    """The columns of relations that the user may read, by the relation's oid."""
-    rows = session.query(
-        "SELECT a.attrelid::int8, a.attname::text, a.atttypid::int8, a.atttypmod, a.attnotnull, "
-        "CASE WHEN a.attcollation <> t.typcollation OR o.collname <> 'default' "
-        "THEN quote_ident(s.nspname) || '.' || quote_ident(o.collname) ELSE '' END, a.attnum "
-        "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_collation o ON o.oid = a.attcollation "
-        "LEFT JOIN pg_namespace s ON s.oid = o.collnamespace "
-        f"WHERE {among('a.attrelid', oids)} AND a.attnum > 0 AND NOT a.attisdropped "
-        "AND has_column_privilege(a.attrelid, a.attnum, 'SELECT') ORDER BY a.attrelid, a.attnum",
-        doing,
-    )
-    known = _types(session, {r[2] for r in rows}, doing)
-    found: dict[int, list[Column]] = {oid: [] for oid in oids}
-    for relation, name, oid, modifier, not_null, collation, number in rows:
-        found[relation].append(Column(name, _resolved(known, oid, modifier), not_null, collation or "", number))
-    return {oid: tuple(columns) for oid, columns in found.items()}
-
-
-def among(column: str, oids: Sequence[int]) -> str:
-    """A condition that an oid is one of some; false of none."""
-    return f"{column} = ANY ('{{{','.join(str(int(oid)) for oid in oids)}}}'::oid[])"
-
-
-def _types(session: Session, wanted: set[int], doing: str) -> dict[int, tuple[Any, ...]]:
-    """The catalog's rows of types, of what domains and arrays are made of, too."""
-    known: dict[int, tuple[Any, ...]] = {}
-    while missing := wanted - known.keys():
-        listing = ", ".join(str(int(oid)) for oid in sorted(missing))
-        for row in session.query(
-            "SELECT t.oid::int8, t.typname::text, n.nspname = 'pg_catalog', t.typtype::text, t.typcategory::text, "
-            "t.typelem::int8, t.typbasetype::int8, t.typtypmod, format_type(t.oid, NULL) FROM pg_type t "
-            f"JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid IN ({listing})",
-            doing,
-        ):
-            known[row[0]] = row[1:]
-            if row[3] == "d":
-                wanted = wanted | {row[6]}
-            elif row[4] == "A" and row[5]:
-                wanted = wanted | {row[5]}
-        if missing - known.keys():
-            break
-    return known
-
-
-def _resolved(known: dict[int, tuple[Any, ...]], oid: int, modifier: int) -> PgType:
-    name, builtin, form, category, element, base, own_modifier, sql = known[oid]
-    if form == "d":
-        return _resolved(known, base, own_modifier)
-    if category == "A" and element in known:
-        inner = _resolved(known, element, modifier)
-        return PgType(name, sql, "array", modifier, builtin, inner)
-    forms = {"e": "enum", "c": "composite", "r": "range", "m": "range"}
-    return PgType(name, sql, forms.get(form, "base"), modifier, builtin)  # type: ignore[arg-type]
 
 
 def _members(session: Session, oid: int, kind: str, doing: str) -> tuple[Member, ...]:
@@ -304,6 +239,6 @@ def _query(session: Session, relation: Relation) -> Found:
     sql = f"({inner}) AS q"
     of = ", ".join(f"pg_typeof(q.{identifier(n)})::oid::int8" for n in names)
     oids = session.query(f"SELECT {of} FROM (VALUES (1)) AS one LEFT JOIN {sql} ON false", doing, field=field)[0]
-    known = _types(session, set(oids), doing)
-    columns = tuple(Column(n, _resolved(known, oid, -1)) for n, oid in zip(names, oids, strict=True))
+    known = types_of(session, set(oids), doing)
+    columns = tuple(Column(n, resolved(known, oid, -1)) for n, oid in zip(names, oids, strict=True))
     return Found(relation, shown(relation), sql, "query", columns)

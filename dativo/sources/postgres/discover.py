@@ -14,7 +14,8 @@ from typing import Any
 from dativo.errors import SourceError
 from dativo.sources.database.names import identifier
 from dativo.sources.discovery import FoundColumn, FoundStream
-from dativo.sources.postgres.catalog import KINDS, Column, among, columns_of, unique_of
+from dativo.sources.postgres.catalog import KINDS, unique_of
+from dativo.sources.postgres.columns import Column, among, columns_of
 from dativo.sources.postgres.session import Session
 from dativo.sources.postgres.types import field_of, natural
 

@@ -15,7 +15,8 @@ from dativo.sources.database.names import identifier, shown
 from dativo.sources.database.query import one_condition
 from dativo.sources.database.window import Bounds, bounds
 from dativo.sources.postgres import sql
-from dativo.sources.postgres.catalog import Column, check_readable, find
+from dativo.sources.postgres.catalog import check_readable, find
+from dativo.sources.postgres.columns import Column
 from dativo.sources.postgres.reading import Reading
 from dativo.sources.postgres.session import Session
 from dativo.sources.postgres.types import Rule, rule

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dativo.sources.database.names import identifier, literal
 from dativo.sources.database.window import Bounds
-from dativo.sources.postgres.catalog import Column
+from dativo.sources.postgres.columns import Column
 from dativo.sources.postgres.decode import Taken
 from dativo.sources.postgres.types import Rule
 
