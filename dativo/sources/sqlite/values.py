@@ -110,13 +110,25 @@ def _usual(column: Column, values: Sequence[Any]) -> pl.Series:
     if column.form == Form.FLOAT and int in set(map(type, values)):
         # Polars would take an integer that no float is.
         raise TypeError
-    if column.form == Form.TEXT:
+    try:
+        return pl.Series(column.name, values, dtype=column.dtype, strict=True)
+    except TypeError:
         types = set(map(type, values)) - {type(None)}
-        if types == {int}:
-            return pl.Series(column.name, values, dtype=pl.Int64, strict=True).cast(pl.String)
-        if types and types <= {int, float}:
-            values = [None if v is None else repr(v) for v in values]
-    return pl.Series(column.name, values, dtype=column.dtype, strict=True)
+        if column.form == Form.TEXT and types <= {int, float}:
+            return _numbers(values).alias(column.name)
+        raise
+
+
+def _numbers(values: Sequence[Any]) -> pl.Series:
+    """Integers and floats as text, as Python writes them; Polars writes great and small floats otherwise."""
+    whole = pl.Series([v if type(v) is int else None for v in values], dtype=pl.Int64, strict=True)
+    floats = pl.Series([v if type(v) is float else None for v in values], dtype=pl.Float64, strict=True)
+    sizes = floats.abs()
+    sizes = sizes.filter(sizes > 0)
+    plain = not len(sizes) or (sizes.min() >= 1e-4 and sizes.max() < 1e16)  # type: ignore[operator]
+    if not plain:
+        return pl.Series([None if v is None else repr(v) for v in values], dtype=pl.String, strict=True)
+    return floats.cast(pl.String).zip_with(floats.is_not_null(), whole.cast(pl.String))
 
 
 def _made(form: Form, value: Any) -> Any:
