@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from dativo.connectors import source as source_of
 from dativo.errors import ConfigError, DativoError
 from dativo.sources.protocol import FAULT, ROW, Meter, Piece, Staged
 from tests.project import Project
-from tests.services.mariadb import MariaDb
+from tests.services.mariadb import MariaDb, mariadb
 
 pytestmark = pytest.mark.server
 RECIPE = "connectors/sources/mysql.yaml"
@@ -150,6 +151,16 @@ def test_floats_keep_their_own_value(shop: Shop) -> None:
     rows = shop.project.rows().sort("id")
     assert rows["f"].to_list() == [0.10000000149011612, 16777216.0]
     assert rows["d"].to_list() == [0.1, 1e23]
+
+
+def test_a_text_has_no_blanks_that_nobody_wrote(project: Project, tmp_path: Path) -> None:
+    with mariadb(tmp_path / "server") as server:
+        server.sql("SET GLOBAL sql_mode = 'PAD_CHAR_TO_FULL_LENGTH,ANSI_QUOTES'")
+        shop = Shop(project, server)
+        shop.sql("CREATE TABLE people (id INT PRIMARY KEY, c CHAR(5))", "INSERT INTO people VALUES (1, 'ab'), (2, '')")
+        shop.job([field("id", "bigint"), field("c", "string")])
+        shop.sync()
+        assert project.rows().sort("id")["c"].to_list() == ["ab", ""]
 
 
 def test_dates_that_are_none_are_rejects(shop: Shop) -> None:

@@ -38,6 +38,8 @@ def connect(connection: Connection, timeout: float | None) -> pymysql.Connection
     with opened.cursor() as cursor:
         # A pause between two batches must not end the connection.
         cursor.execute(f"SET time_zone = '+00:00', net_write_timeout = {SILENT_SECONDS}, wait_timeout = {_WAIT}")
+        # Under it a CHAR has blanks that nobody wrote.
+        cursor.execute("SET sql_mode = REPLACE(@@sql_mode, 'PAD_CHAR_TO_FULL_LENGTH', '')")
         if timeout is not None:
             _limit(cursor, timeout)
     patient(opened, SILENT_SECONDS)
