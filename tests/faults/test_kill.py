@@ -18,7 +18,7 @@ import pytest
 from tests.faults.worker import Worker
 from tests.project import Project
 
-ROUNDS = 15
+ROUNDS = 25
 ROWS = 10_000
 FRESH = 1_000
 BAD = 50
