@@ -31,12 +31,8 @@ from dativo.pipeline.kept import Folder, Kept, open_folder, writing
 from dativo.pipeline.plan import plan_hash
 from dativo.sources.protocol import FILE, ROW, Extract, Meter, Piece, Staged
 
-# Bytes that have to be free for rows to be kept as they are.
+# Bytes that have to be free for rows to be kept without being compressed.
 ROOM = 8 << 30
-# How many times as much as its values a text may hold on to and still be kept with all of that.
-SLACK = 2
-# Bytes of a view of a text.
-_VIEW = 16
 # Frames that wait to be written.
 BEHIND = 4
 # pyarrow has no types of its own.
@@ -119,7 +115,6 @@ class _Keeping:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="dativo-spool")
         self.behind: deque[Future[None]] = deque()
         self.writer: Any = None
-        self.plain = True
         self.failed = False
 
     def rows(self, piece: Piece) -> Generator[pl.DataFrame, None, None]:
@@ -147,18 +142,12 @@ class _Keeping:
             self.failed = False
 
     def _write(self, path: Path, frame: pl.DataFrame) -> None:
-        rows = frame.drop(ROW)
+        # Text as Polars has it may be a view of much more than itself, as of a block that other columns are views of, too;
+        # every column would be written with all of that.
+        table = frame.drop(ROW).to_arrow(compat_level=pl.CompatLevel.oldest())
         with writing(self.folder.path):
-            if self.writer is None:
-                # Compressing costs more time than writing.
-                self.plain = shutil.disk_usage(path.parent).free > ROOM
-                options = _ipc.IpcWriteOptions(compression=None if self.plain else "lz4")
-                self.writer = _ipc.new_file(str(path), self._table(rows.clear()).schema, options=options)
-            self.writer.write_table(self._table(rows))
-
-    def _table(self, rows: pl.DataFrame) -> Any:
-        """Rows as they are written: as they lie in memory, or as small as they are where they are to be compressed."""
-        return _as_they_lie(rows) if self.plain else rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+            self.writer = self.writer or _writer(path, table.schema)
+            self.writer.write_table(table)
 
     def _end(self, path: Path, name: str, rows: int, proof: dict[str, Any]) -> None:
         with writing(self.folder.path):
@@ -196,17 +185,10 @@ def _generated(items: Iterable[_T]) -> Generator[_T, None, None]:
     yield from items
 
 
-def _as_they_lie(rows: pl.DataFrame) -> Any:
-    """A table of Arrow that shares the memory of a frame."""
-    newest = pl.CompatLevel.newest()
-    table = rows.to_arrow(compat_level=newest)
-    # A text may be a view of much more than itself, and would be written with all of that.
-    held = table.get_total_buffer_size() - _VIEW * rows.height * rows.width
-    if held <= SLACK * rows.estimated_size():
-        return table
-    compact = pl.from_arrow(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
-    assert isinstance(compact, pl.DataFrame)
-    return compact.to_arrow(compat_level=newest)
+def _writer(path: Path, schema: Any) -> Any:
+    """Plain where there is room enough, for compressing costs more time than writing; else compressed."""
+    roomy = shutil.disk_usage(path.parent).free > ROOM
+    return _ipc.new_file(str(path), schema, options=_ipc.IpcWriteOptions(compression=None if roomy else "lz4"))
 
 
 @contextmanager

@@ -83,6 +83,20 @@ class Texts(Source):
         return found.insert_column(1, self.column.slice(start, len(values)))
 
 
+class Blocks(Source):
+    """Pieces with two texts in each row that are views of the same memory."""
+
+    LONG = 2_000
+
+    def text(self, i: int, column: int) -> str:
+        return f"{i}.{column} ".ljust(self.LONG, "x")
+
+    def frame(self, values: list[int], file: int) -> pl.DataFrame:
+        found = super().frame(values, file)
+        block = pl.Series([self.text(i, 0) + self.text(i, 1) for i in values], dtype=pl.String)
+        return found.with_columns(block.str.slice(0, self.LONG).alias("name"), block.str.slice(self.LONG).alias("town"))
+
+
 @pytest.fixture
 def job(project: Project) -> ResolvedJob:
     project.asset([{"name": "id", "type": "integer"}])
@@ -150,6 +164,19 @@ def test_a_view_of_a_long_text_is_kept_without_the_rest_of_it(job: ResolvedJob) 
     assert spool.taken is not None
     # The column that each piece is a part of has megabytes.
     assert all(kept.bytes < 100_000 for kept in spool.taken)
+
+
+def test_columns_that_are_views_of_one_block_are_kept_without_each_other(job: ResolvedJob) -> None:
+    """As the columns of MySQL's rows are, which are not copied out of what came from the server."""
+    source = Blocks()
+    extract = source.extract()
+    spool = opened(job, extract)
+    frame = taken(spool, extract)
+    assert frame["name"].to_list() == [source.text(i, 0) for i in range(50)]
+    assert frame["town"].to_list() == [source.text(i, 1) for i in range(50)]
+    assert spool.taken is not None
+    # The block of a piece has as many bytes as both columns together.
+    assert all(kept.bytes < 1.3 * 10 * 2 * source.LONG for kept in spool.taken)
 
 
 def test_no_piece_at_all_is_no_row(job: ResolvedJob) -> None:
