@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from dativo.config.asset_file import FieldEntry, FieldItem, Scalar
+from dativo.config.column_names import usable
 from dativo.config.field import Field
 from dativo.config.literals import RULES, literal, written
 from dativo.config.nodes import Node
@@ -36,12 +37,19 @@ def read_columns(entries: Sequence[FieldEntry], schema: Node, problems: Problems
 
 
 def _check_distinct(fields: Sequence[Field], schema: Node, path: str, problems: Problems) -> None:
-    """Notes columns of one name, and source columns that feed two."""
+    """Notes columns of one name, names that no column can have, and source columns that feed two."""
     seen: dict[str, Mark] = {}
     sources: dict[str, str] = {}
     for position, (field, node) in enumerate(zip(fields, schema.value, strict=True)):
         folded = field.name.casefold()
         mark = node.mark_of("name")
+        if not usable(field.name):
+            problems.add(
+                f"no column can be called '{field.name}'",
+                mark,
+                f"{path}[{position}].name",
+                "choose another name; `physicalName` is how the source calls it",
+            )
         if folded in seen:
             problems.add(
                 f"the column '{field.name}' stands twice",

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from dativo.config.asset import Field
+from dativo.config.column_names import usable
 from dativo.privacy.guess import GUESSED, Guess, guess
-from dativo.sources.column_names import usable
 from dativo.sources.discovery import FoundColumn, FoundStream
 
 # Types as contracts write them, where the kind has another name or none of its own.

@@ -119,7 +119,7 @@ def _masks(
         collect([sunk(plain, folder / "keys-usual.parquet"), *(keys(r, r.of(loaded), r.name) for r in others)])
         paths = [folder / "keys-usual.parquet", *(folder / f"keys-{rule.name}.parquet" for rule in others)]
     index = how.index(_held(usual))
-    with connected(folder, memory_limit=how.memory_limit, threads=how.threads, also=[index.folder]) as con:
+    with connected(folder, memory_limit=how.memory_limit, threads=how.threads) as con:
         known = _known(con, usual, target, how, index)
         groups = [dedup.Group(paths[0], known, usual.counted)]
         for rule, path in zip(others, paths[1:], strict=True):
@@ -177,7 +177,7 @@ def _known(con: Any, rule: _Rule, target: Target, how: Comparing, index: KeyInde
     """The identities of the table's rows: from the index where it is of this version, else read anew and kept."""
     if not how.table:
         return ()
-    files = index.files(how.version)
+    files = index.files(how.version, how.folder)
     if not files:
         read = _existing(rule, target, how)
         index.begin(how.version, next(iter(read), None))

@@ -27,7 +27,7 @@ def known_keys(con: Any, m: Merging) -> list[Path]:
     """What is known of the table's keys: from the index where it is of this version, else read anew and kept."""
     if not m.how.table:
         return []
-    files = m.index.files(m.how.version)
+    files = m.index.files(m.how.version, m.how.folder)
     if files and len(files) <= MOST_FILES:
         return files
     one = m.how.folder / "known.parquet"

@@ -140,7 +140,7 @@ class Merging:
 
     def connected(self) -> Any:
         how = self.how
-        return connected(how.folder, memory_limit=how.memory_limit, threads=how.threads, also=[self.index.folder])
+        return connected(how.folder, memory_limit=how.memory_limit, threads=how.threads)
 
     def repeats(self) -> dict[str, pl.Expr]:
         """Where a unique column repeats a value."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from dativo.config.column_names import usable
 from dativo.errors import SourceError
-from dativo.sources.column_names import usable
 from dativo.sources.csv_record import Dialect, Record, read_record, resume_record
 
 MAX_HEADER = 16 << 20

@@ -14,10 +14,10 @@ from typing import Any
 
 import polars as pl
 
+from dativo.config.column_names import left_out, usable
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.text import FALSE, TRUE, TextRules
 from dativo.sources.blocks import TextFile, scan
-from dativo.sources.column_names import left_out, usable
 from dativo.sources.csv_block import Parsed
 from dativo.sources.files import list_files
 from dativo.sources.input import InputFile, Listing, each, enough

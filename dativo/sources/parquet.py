@@ -14,10 +14,10 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from dativo.config.asset import Field
+from dativo.config.column_names import left_out
 from dativo.config.resolve import ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
 from dativo.errors import SourceError
-from dativo.sources.column_names import left_out
 from dativo.sources.files import list_files
 from dativo.sources.input import Listing, each, enough
 from dativo.sources.options import parquet_options

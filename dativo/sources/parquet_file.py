@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from dativo.config.column_names import usable
 from dativo.errors import Interrupted, SourceError
-from dativo.sources.column_names import usable
 from dativo.sources.input import InputFile, seekable
 from dativo.sources.parquet_schema import converted
 from dativo.sources.protocol import FILE, ROW, Meter

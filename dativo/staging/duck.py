@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,8 @@ from dativo.errors import TargetError
 DEFAULT_MEMORY = "512MB"
 
 
-def connect(
-    folder: Path, *, memory_limit: str | None = None, threads: int | None = None, also: Sequence[Path] = ()
-) -> Any:
-    """A connection in memory that may touch `folder` only, and those in `also`; it spills into `folder`.
+def connect(folder: Path, *, memory_limit: str | None = None, threads: int | None = None) -> Any:
+    """A connection in memory that may touch `folder` only, and spills into it.
 
     Its defaults are open, so extensions, other paths and further settings are locked before the first query.
     """
@@ -34,19 +32,17 @@ def connect(
             **({"threads": threads} if threads else {}),
         },
     )
-    con.execute("SET allowed_directories = ?", [[str(f) for f in (folder, *also)]])
+    con.execute("SET allowed_directories = ?", [[str(folder)]])
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")
     return con
 
 
 @contextmanager
-def connected(
-    folder: Path, *, memory_limit: str | None = None, threads: int | None = None, also: Sequence[Path] = ()
-) -> Iterator[Any]:
+def connected(folder: Path, *, memory_limit: str | None = None, threads: int | None = None) -> Iterator[Any]:
     """`connect`, closed at the end; DuckDB's errors come out of it in dativo's words."""
     try:
-        with connect(folder, memory_limit=memory_limit, threads=threads, also=also) as con:
+        with connect(folder, memory_limit=memory_limit, threads=threads) as con:
             yield con
     except duckdb.Error as error:
         raise translated(error) from None

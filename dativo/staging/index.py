@@ -28,15 +28,14 @@ class KeyIndex:
         self.folder = folder
         self.holds = holds
 
-    def files(self, version: str | None) -> list[Path]:
-        """The files for a version of the table, oldest first; none where they cannot be trusted to the last byte."""
-        if version is None:
-            return []
+    def files(self, version: str | None, folder: Path) -> list[Path]:
+        """The files for a version of the table, oldest first; none where they cannot be trusted to the last byte.
+
+        They are given as links in a folder of the caller's: another run may remove them here at any time.
+        """
+        entries = self._entries(version)
         try:
-            found = self._manifest()
-            if found.get("format") != FORMAT or found.get("holds") != self.holds or found.get("version") != version:
-                return []
-            return [self._checked(entry) for entry in found["files"]]
+            return [self._checked(entry, folder) for entry in entries]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return []
 
@@ -49,10 +48,11 @@ class KeyIndex:
 
     def add(self, before: str | None, version: str | None, file: Path | None) -> None:
         """Keeps a file besides those of the version before; without these, or a version now, nothing is kept."""
-        if before is None or version is None or not self.files(before):
+        entries = self._entries(before)
+        if version is None or not entries:
             self.forget()
             return
-        self._kept(self._manifest()["files"], version, file)
+        self._kept(entries, version, file)
 
     def forget(self) -> None:
         """Removes everything; what cannot be removed is not believed."""
@@ -75,14 +75,29 @@ class KeyIndex:
         except OSError:
             self.forget()
 
-    def _manifest(self) -> dict[str, Any]:
-        found = json.loads((self.folder / MANIFEST).read_bytes())
-        if not isinstance(found, dict):
-            raise ValueError  # noqa: TRY004 - what is not a manifest is damaged
-        return found
+    def _entries(self, version: str | None) -> list[dict[str, Any]]:
+        """What the manifest has for a version of the table; nothing where it is damaged or of another one."""
+        if version is None:
+            return []
+        try:
+            found = json.loads((self.folder / MANIFEST).read_bytes())
+            if (found["format"], found["holds"], found["version"]) != (FORMAT, self.holds, version):
+                return []
+            return list(found["files"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return []
 
-    def _checked(self, entry: dict[str, Any]) -> Path:
-        path = self.folder / Path(entry["name"]).name
+    def _checked(self, entry: dict[str, Any], folder: Path) -> Path:
+        name = Path(entry["name"]).name
+        path = folder / f"known-{name}"
+        path.unlink(missing_ok=True)
+        try:
+            path.hardlink_to(self.folder / name)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            # The folders lie on different disks, or on one that knows no links.
+            shutil.copyfile(self.folder / name, path)
         if path.stat().st_size != entry["bytes"] or _checksum(path) != entry["crc32"]:
             raise ValueError
         return path

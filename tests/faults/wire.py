@@ -140,26 +140,26 @@ class Wire:
 
     def _connection(self, client: socket.socket) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server: socket.socket | None = None
-        try:
-            if self.tls is not None:
-                client = self.tls.wrap_socket(client, server_side=True)
+        with contextlib.ExitStack() as lines:
             with self._lock:
                 self._open.add(client)
-            incoming = client.makefile("rb")
-            server = socket.create_connection(("127.0.0.1", self.upstream), timeout=PATIENCE)
-            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            outgoing = server.makefile("rb")
-            while self._request(client, incoming, server, outgoing):
-                pass
-        except (OSError, Closed, ValueError):
-            pass
-        finally:
-            with self._lock:
-                self._open.discard(client)
-            for line in (client, server):
-                if line is not None:
-                    _cut(line)
+            lines.callback(self._open.discard, client)
+            lines.callback(_cut, client)
+            with contextlib.suppress(OSError, Closed, ValueError):
+                if self.tls is not None:
+                    bare, client = client, self.tls.wrap_socket(client, server_side=True)
+                    with self._lock:
+                        self._open.discard(bare)
+                        self._open.add(client)
+                    lines.callback(self._open.discard, client)
+                    lines.callback(_cut, client)
+                incoming = lines.enter_context(client.makefile("rb"))
+                server = socket.create_connection(("127.0.0.1", self.upstream), timeout=PATIENCE)
+                lines.callback(_cut, server)
+                server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                outgoing = lines.enter_context(server.makefile("rb"))
+                while self._request(client, incoming, server, outgoing):
+                    pass
 
     def _request(self, client: socket.socket, incoming: BinaryIO, server: socket.socket, outgoing: BinaryIO) -> bool:
         """Passes one request on; whether the line stays open."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -223,14 +224,45 @@ def test_it_stands_beside_the_state_where_that_is_elsewhere(
 
 def test_a_commit_on_something_else_than_was_compared_keeps_nothing(tmp_path: Path) -> None:
     index = KeyIndex(tmp_path / "index", "x")
-    file = tmp_path / "some.parquet"
+    file, mine = tmp_path / "some.parquet", tmp_path / "mine"
+    mine.mkdir()
     file.write_bytes(b"anything")
     index.begin("1", file)
-    assert len(index.files("1")) == 1
-    assert index.files("2") == []
-    assert index.files(None) == []
-    assert KeyIndex(tmp_path / "index", "y").files("1") == []
+    assert len(index.files("1", mine)) == 1
+    assert index.files("2", mine) == []
+    assert index.files(None, mine) == []
+    assert KeyIndex(tmp_path / "index", "y").files("1", mine) == []
     index.add("1", "2", file)
-    assert len(index.files("2")) == 2
+    assert len(index.files("2", mine)) == 2
     index.add("2", None, file)
     assert not (tmp_path / "index").exists()
+
+
+def test_files_that_a_run_uses_stay_when_another_run_keeps_others(tmp_path: Path) -> None:
+    index = KeyIndex(tmp_path / "index", "x")
+    file, mine = tmp_path / "some.parquet", tmp_path / "mine"
+    mine.mkdir()
+    file.write_bytes(b"of version 1")
+    index.begin("1", file)
+    (used,) = index.files("1", mine)
+    file.write_bytes(b"of version 2")
+    KeyIndex(tmp_path / "index", "x").begin("2", file)
+    assert used.read_bytes() == b"of version 1"
+    assert used.parent == mine
+    # Another run has put the files of its version in the place of those that this one was to add to.
+    index.add("1", "3", file)
+    assert index.files("3", mine) == []
+
+
+def test_files_are_copied_where_no_link_can_be_made(tmp_path: Path) -> None:
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev:
+        shared = tmp_path
+    with tempfile.TemporaryDirectory(dir=shared) as other:
+        index = KeyIndex(Path(other) / "index", "x")
+        file = tmp_path / "some.parquet"
+        file.write_bytes(b"anything")
+        index.begin("1", file)
+        (used,) = index.files("1", tmp_path)
+        index.forget()
+        assert used.read_bytes() == b"anything"

@@ -17,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dativo.config.asset import Asset
+from dativo.config.column_names import usable
 from dativo.config.field import Field
 from dativo.render.markdown_kv import document
 
@@ -140,7 +141,9 @@ def test_any_text_survives_as_an_identity_and_a_title(text: str) -> None:
     assert [d.front for d in found] == [{"doc_id": text, "title": text, "markdown_kv": 1}]
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(lambda n: n not in ("id", "")))
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(lambda n: n != "id" and usable(n))
+)
 @example("a:b")
 @example("# a")
 @example("- a")

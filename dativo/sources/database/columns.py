@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dativo.config.column_names import usable
 from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
 from dativo.config.types import Kind
 from dativo.contract.columns import match_columns, report_columns
 from dativo.errors import SourceError, listed, nearest
-from dativo.sources.column_names import usable
 from dativo.sources.database.names import shown
 
 _TEXT = ("string", "uuid", "json")
