@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from dativo.config.connection import Connection
 from dativo.config.refusals import Refusal
 
 _TRUST = "set sslrootcert to the file of the authorities that sign this server's certificate, or to `system`"
@@ -75,8 +76,9 @@ _REFUSALS: tuple[tuple[tuple[str, ...], Refusal], ...] = (
 _UNKNOWN = Refusal("cannot be reached: {said}", ("host", "port"), "see the server's log", passes=True)
 
 
-def refusal_of(text: str) -> tuple[Refusal, str]:
-    """What kind of refusal a driver's text tells, and the sentence in it that says so."""
+def refusal_of(error: Exception, _: Connection) -> tuple[Refusal, str]:
+    """What kind of refusal a driver's error tells, and the sentence in it that says so."""
+    text = str(error)
     for signs, refusal in _REFUSALS:
         for sign in signs:
             if sign in text:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from dativo.config.connection import Connection
 from dativo.config.logins import address
 from dativo.config.tls import BadCertificate
 from dativo.errors import DativoError
+
+E = TypeVar("E", bound=DativoError)
 
 _NAMES = {"postgres": "Postgres", "mysql": "MySQL"}
 
@@ -25,6 +28,21 @@ class Refusal(NamedTuple):
     remedy: str = ""
     passes: bool = False
     full: bool = False
+
+
+# What kind of refusal a driver's error tells, and what was said.
+Reader = Callable[[Exception, Connection], tuple[Refusal, str]]
+
+
+def refused(error: Exception, connection: Connection, role: str, kind: type[E], reader: Reader) -> E:
+    """Why the server did not let us in, with the setting that it comes from; `reader` knows what its driver says."""
+    if isinstance(error, BadCertificate):
+        found, lasting = kind(**_unusable(error, connection, role)), True
+    else:
+        refusal, said = reader(error, connection)
+        found, lasting = kind(**told(refusal, connection, role, said)), not refusal.passes
+    found.lasting = lasting
+    return found
 
 
 def told(refusal: Refusal, connection: Connection, role: str, said: str) -> dict[str, Any]:
@@ -47,7 +65,7 @@ def named(connection: Connection) -> str:
     return f"{_NAMES[connection.kind]} at {address(connection)}"
 
 
-def unusable(error: BadCertificate, connection: Connection, role: str) -> dict[str, Any]:
+def _unusable(error: BadCertificate, connection: Connection, role: str) -> dict[str, Any]:
     """The same for a file of TLS that cannot be used."""
     place = placed(error.setting, connection, role)
     settings = () if place["mark"] is not None else (error.setting,)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from dativo.errors import Mark
 from dativo.sources.discovery import FoundColumn, FoundStream
 from dativo.sources.options import DEFAULT_NULLS
 from dativo.sources.protocol import PROVENANCE, Meter, Source
+from dativo.state.cursor import is_moment
 
 if TYPE_CHECKING:
     import polars as pl
@@ -104,15 +104,6 @@ def _guessed(name: str, values: pl.Series) -> FoundColumn:
     return FoundColumn(name=name, native=told, field=Field(name=name, kind="string"))
 
 
-def _is_moment(text: str) -> bool:
-    """Whether there is such a day and time: the thirtieth of February has the form of one."""
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_list(text: str) -> bool:
     """Whether a text is a JSON list of texts."""
     if not text.startswith("["):
@@ -139,9 +130,9 @@ _KINDS: dict[Kind, Callable[[str], object]] = {
     "boolean": lambda t: t.lower() in ("true", "false"),
     "long": _WHOLE.fullmatch,
     "decimal": _FRACTION.fullmatch,
-    "date": lambda t: _DATE.fullmatch(t) and _is_moment(t),
-    "timestamptz": lambda t: _TIME.fullmatch(t) and _ZONE.search(t, 10) and _is_moment(t),
-    "timestamp": lambda t: _TIME.fullmatch(t) and _is_moment(t),
+    "date": lambda t: _DATE.fullmatch(t) and is_moment(t),
+    "timestamptz": lambda t: _TIME.fullmatch(t) and _ZONE.search(t, 10) and is_moment(t),
+    "timestamp": lambda t: _TIME.fullmatch(t) and is_moment(t),
     "list": _is_list,
     "json": _is_object,
 }

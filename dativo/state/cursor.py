@@ -39,6 +39,15 @@ def iso(moment_ns: int) -> str:
     return moment.isoformat(timespec="microseconds")
 
 
+def is_moment(text: str) -> bool:
+    """Whether there is such a day and time: the thirtieth of February has the form of one."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def moment(text: str) -> datetime:
     """The time that an entry holds; a time without a zone counts as UTC. StateError when it is no time."""
     try:

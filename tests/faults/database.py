@@ -52,6 +52,15 @@ class Orders(Project):
             f"updated_at {moment} NULL, note text);"
         )
 
+    def change(self, *, updated: str, deleted: str) -> None:
+        """Updates and deletes rows of some numbers, and inserts two others, one of them without a time."""
+        for statement in (
+            f"UPDATE orders SET name = 'changed', updated_at = '2025-01-01 00:00:00' WHERE id IN ({updated});",
+            f"DELETE FROM orders WHERE id IN ({deleted});",
+            "INSERT INTO orders VALUES (-1, 'new', 1, '2025-01-01 00:00:00', ''), (1000000, 'new', 1, NULL, '');",
+        ):
+            self.database.execute(statement)
+
     def configure(self, mode: str = "replace", cursor: str | None = None, **more: Any) -> None:
         """The job anew; `more` goes to its source."""
         table = more.pop("table", {"name": "orders"})

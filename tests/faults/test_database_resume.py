@@ -69,16 +69,6 @@ def resumed(orders: Orders) -> int:
     return orders.way.down
 
 
-def change(orders: Orders) -> None:
-    """Rows that were read already and rows that were not are changed, deleted and inserted."""
-    for statement in (
-        "UPDATE orders SET name = 'changed', updated_at = '2025-01-01 00:00:00' WHERE id IN (205, 15010);",
-        "DELETE FROM orders WHERE id IN (210, 211, 15020);",
-        "INSERT INTO orders VALUES (-1, 'new', 1, '2025-01-01 00:00:00', ''), (1000000, 'new', 1, NULL, '');",
-    ):
-        orders.database.execute(statement)
-
-
 @pytest.mark.parametrize("how", ["kill", "backend"])
 @pytest.mark.parametrize("cursor", [None, "updated_at"], ids=["full", "incremental"])
 def test_a_first_load_that_died_is_gone_on_with(orders: Orders, cursor: str | None, how: str) -> None:
@@ -86,7 +76,7 @@ def test_a_first_load_that_died_is_gone_on_with(orders: Orders, cursor: str | No
     orders.fill(0, ROWS, WIDE)
     orders.configure("replace" if cursor is None else "upsert", cursor)
     broken(orders, how)
-    change(orders)
+    orders.change(updated="205, 15010", deleted="210, 211, 15020")
     again = resumed(orders)
     assert again < WHOLE / 2, (again, WHOLE)
     assert_same(orders.found(), orders.truth())

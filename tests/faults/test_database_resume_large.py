@@ -50,16 +50,6 @@ def broken(orders: Orders, how: str) -> int:
     return moment.since
 
 
-def change(orders: Orders) -> None:
-    """Rows that were read already and rows that were not are updated, deleted and inserted."""
-    for statement in (
-        "UPDATE orders SET name = 'changed', updated_at = '2025-01-01 00:00:00' WHERE id IN (205, 30010, 110010);",
-        "DELETE FROM orders WHERE id IN (210, 211, 115020);",
-        "INSERT INTO orders VALUES (-1, 'new', 1, '2025-01-01 00:00:00', ''), (1000000, 'new', 1, NULL, '');",
-    ):
-        orders.database.execute(statement)
-
-
 def found(orders: Orders) -> Counter[tuple[Any, ...]]:
     return Counter(orders.rows("default.orders").select(COLUMNS).rows())
 
@@ -76,7 +66,7 @@ def test_a_first_load_that_died_at_three_fifths_reads_less_than_half_again(
     large.configure("replace" if cursor is None else "upsert", cursor)
     before = broken(large, how)
     assert WHOLE * 0.58 < before < WHOLE * 0.62, (before, WHOLE)
-    change(large)
+    large.change(updated="205, 30010, 110010", deleted="210, 211, 115020")
     assert large.way is not None
     large.way.calm()
     ended = large.here()

@@ -5,14 +5,16 @@ Rows that have one are read, again by each run, and never move the saved cursor:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from dativo.config.resolved import Relation
+from dativo.sources.database.cursor import entry, entry_key
 from dativo.sources.database.names import shown
 from dativo.sources.database.window import Bounds, Later, advanced
+from dativo.state.cursor import Cursor
 
 # The zone that is furthest ahead of UTC: a time without a zone may be one of there.
 _ZONES = timedelta(hours=14)
@@ -85,6 +87,18 @@ def healed(bounds: Bounds | None, limit_of: Limit, later: Later) -> Bounds | Non
     if limit is None or limit.certain is None or not later(bounds.saved, limit.certain):
         return bounds
     return replace(bounds, lower=None, saved=None, ahead=bounds.saved)
+
+
+def saved_after(since: Cursor | None, reached: Iterable[tuple[Relation, Bounds, str | None]]) -> Cursor:
+    """The cursor with the values that relations were read to; a saved one that was not obeyed goes where there is none."""
+    entries = dict(since.entries) if since is not None else {}
+    for relation, bounds, value in reached:
+        key = entry_key(relation.object, bounds.column)
+        if value is not None:
+            entries[key] = entry(value, relation)
+        elif bounds.ahead is not None:
+            entries.pop(key, None)
+    return Cursor(entries=entries)
 
 
 def tell_healed(relation: Relation, bounds: Bounds | None, notes: list[str]) -> None:

@@ -10,9 +10,6 @@ import pymysql
 
 from dativo.config.connection import Connection
 from dativo.config.logins import address
-from dativo.config.mysql_refusals import refusal_of
-from dativo.config.refusals import told, unusable
-from dativo.config.tls import BadCertificate
 from dativo.errors import DativoError, SourceError
 
 _PRIVILEGE = (1142, 1143, 1227, 1370)
@@ -81,15 +78,3 @@ def _reason(said: str) -> str:
     inside = said[said.find("(") + 1 : said.rfind(")")] if said.endswith(")") else said
     inside = re.sub(r"^\[Errno -?\d+\] ", "", inside)
     return inside.strip() or "it closed the connection"
-
-
-def refused(error: Exception, connection: Connection) -> SourceError:
-    """Why the server did not let us in, with the setting that it comes from."""
-    if isinstance(error, BadCertificate):
-        found = SourceError(**unusable(error, connection, "source"))
-        found.lasting = True
-        return found
-    refusal, said = refusal_of(error, connection)
-    found = SourceError(**told(refusal, connection, "source", said))
-    found.lasting = not refusal.passes
-    return found

@@ -16,12 +16,14 @@ import pymysql
 from dativo.config.connection import Connection
 from dativo.config.logins import patient
 from dativo.config.logins import pymysql as login
+from dativo.config.mysql_refusals import refusal_of
+from dativo.config.refusals import refused
 from dativo.config.tls import BadCertificate
 from dativo.errors import SourceError
 from dativo.mysql.decode import decoded
 from dativo.mysql.types import Column, column_of
 from dativo.mysql.wire import Block, Statement, WireColumn, hang_up
-from dativo.sources.mysql.failure import code_of, refused, translated
+from dativo.sources.mysql.failure import code_of, translated
 
 # Longer than a server needs until it sends the first row of a sorted table.
 SILENT_SECONDS = 3600
@@ -34,7 +36,7 @@ def connect(connection: Connection, timeout: float | None) -> pymysql.Connection
     try:
         opened: pymysql.Connection[Any] = pymysql.connect(**login(connection), write_timeout=60, autocommit=True)
     except (pymysql.MySQLError, OSError, RuntimeError, EOFError, AttributeError, BadCertificate) as error:
-        raise refused(error, connection) from None
+        raise refused(error, connection, "source", SourceError, refusal_of) from None
     with opened.cursor() as cursor:
         # A pause between two batches must not end the connection.
         cursor.execute(f"SET time_zone = '+00:00', net_write_timeout = {SILENT_SECONDS}, wait_timeout = {_WAIT}")

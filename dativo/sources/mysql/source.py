@@ -13,9 +13,8 @@ from dativo.config.refusals import hinted
 from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
 from dativo.errors import SourceError
-from dativo.sources.database.cursor import entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema, whole
-from dativo.sources.database.future import tell_healed
+from dativo.sources.database.future import saved_after, tell_healed
 from dativo.sources.database.names import shown
 from dativo.sources.database.opened import reading
 from dativo.sources.database.window import Bounds, bounds, notes
@@ -128,17 +127,9 @@ class MysqlSource:
         return described_anew(session, found, partial(describe, self.job, stream, relation, session))
 
     def _cursor(self, session: Session, found: Sequence[Described], since: Cursor | None, notes: list[str]) -> Cursor:
-        entries = dict(since.entries) if since is not None else {}
-        for described in found:
-            if described.bounds is None:
-                continue
-            key = entry_key(described.relation.object, described.bounds.column)
-            value = reached_value(session, described, notes)
-            if value is not None:
-                entries[key] = entry(value, described.relation)
-            elif described.bounds.ahead is not None:
-                entries.pop(key, None)
-        return Cursor(entries=entries)
+        return saved_after(
+            since, [(d.relation, d.bounds, reached_value(session, d, notes)) for d in found if d.bounds is not None]
+        )
 
     def _notes(self, found: Sequence[Described]) -> list[str]:
         told = []

@@ -10,7 +10,7 @@ from typing import Any
 
 from dativo.config.connection import Connection
 from dativo.config.postgres_refusals import refusal_of
-from dativo.config.refusals import told, unusable
+from dativo.config.refusals import Refusal, refused
 from dativo.config.resolved import ResolvedJob
 from dativo.config.tls import BadCertificate
 from dativo.errors import SourceError
@@ -36,17 +36,15 @@ class NoRoom(SourceError):
 
 def unreached(connection: Connection, error: Any) -> SourceError:
     """Why no connection was made, with the setting that it comes from."""
-    if isinstance(error, BadCertificate):
-        found = SourceError(**unusable(error, connection, "source"))
-        found.lasting = True
-        return found
-    refusal, said = refusal_of(str(error))
-    if refusal.full:
-        hint = f"lower source.engine.options.connections, or wait; {AGAIN}"
-        return NoRoom(**told(refusal._replace(remedy=hint), connection, "source", said))
-    found = SourceError(**told(refusal, connection, "source", said))
-    found.lasting = not refusal.passes
-    return found
+    if isinstance(error, BadCertificate) or not refusal_of(error, connection)[0].full:
+        return refused(error, connection, "source", SourceError, refusal_of)
+    return refused(error, connection, "source", NoRoom, _full)
+
+
+def _full(error: Exception, connection: Connection) -> tuple[Refusal, str]:
+    """That the server has no connection left, with what a source can do about it."""
+    refusal, said = refusal_of(error, connection)
+    return refusal._replace(remedy=f"lower source.engine.options.connections, or wait; {AGAIN}"), said
 
 
 def failed(job: ResolvedJob, error: Any, doing: str, *, field: str = "") -> SourceError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from dativo.config.resolved import StreamConfig
@@ -13,6 +12,7 @@ from dativo.sources.database.names import identifier
 from dativo.sources.sqlite.relation import Described, is_number, later
 from dativo.sources.sqlite.session import Session
 from dativo.sources.sqlite.values import text_of
+from dativo.state.cursor import is_moment
 
 _DATES = ("date", "timestamp", "timestamptz")
 
@@ -61,12 +61,4 @@ def horizon_of(session: Session, stream: StreamConfig, described: Described, sam
     else:
         between = "T" if sample[10:11] == "T" else " "
         limit = horizon(session.now, lambda moment: moment.replace(tzinfo=None).isoformat(between), zoned=False)
-    return limit if _is_moment(sample) else replace(limit, certain=None)
-
-
-def _is_moment(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+    return limit if is_moment(sample) else replace(limit, certain=None)

@@ -11,9 +11,8 @@ import polars as pl
 from dativo.config.resolved import Relation, ResolvedJob, StreamConfig
 from dativo.contract.text import TextRules
 from dativo.errors import SourceError
-from dativo.sources.database.cursor import entry, entry_key
 from dativo.sources.database.frame import Part, lazy, shared_schema, whole
-from dativo.sources.database.future import healed, reached, tell_healed
+from dativo.sources.database.future import healed, reached, saved_after, tell_healed
 from dativo.sources.database.names import shown
 from dativo.sources.database.opened import reading
 from dativo.sources.database.window import Bounds, bounds, notes
@@ -158,15 +157,10 @@ class SqliteSource:
 def _reached(
     session: Session, stream: StreamConfig, found: Sequence[Described], since: Cursor | None, notes: list[str]
 ) -> Cursor:
-    entries = dict(since.entries) if since is not None else {}
+    values = []
     for described in found:
-        if described.bounds is None:
-            continue
-        key = entry_key(described.relation.object, described.bounds.column)
-        column, limit = CursorColumn(session, described), partial(horizon_of, session, stream, described)
-        value = reached(column, described.relation, described.bounds, limit, notes)
-        if value is not None:
-            entries[key] = entry(value, described.relation)
-        elif described.bounds.ahead is not None:
-            entries.pop(key, None)
-    return Cursor(entries=entries)
+        if described.bounds is not None:
+            column, limit = CursorColumn(session, described), partial(horizon_of, session, stream, described)
+            value = reached(column, described.relation, described.bounds, limit, notes)
+            values.append((described.relation, described.bounds, value))
+    return saved_after(since, values)

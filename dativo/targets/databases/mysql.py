@@ -14,11 +14,13 @@ from dativo.config.connection import Connection
 from dativo.config.field import Field
 from dativo.config.logins import patient
 from dativo.config.logins import pymysql as login
+from dativo.config.mysql_refusals import refusal_of
+from dativo.config.refusals import refused
 from dativo.config.tls import BadCertificate
 from dativo.errors import TargetError
 from dativo.targets.databases.client import Client
 from dativo.targets.databases.dialect import BOUND, Lost, listed, quoted
-from dativo.targets.databases.mysql_failure import LocalForbidden, misfit, refused, translated
+from dativo.targets.databases.mysql_failure import LocalForbidden, misfit, translated
 from dativo.targets.databases.mysql_local import FILE, send_local
 from dativo.targets.databases.place import Place
 from dativo.targets.databases.staged import reader
@@ -62,7 +64,7 @@ class MySqlSession(Client):
                 client_flag=flags.FOUND_ROWS,
             )
         except (self._errors.Error, OSError, RuntimeError, EOFError, AttributeError, BadCertificate) as error:
-            raise refused(error, connection) from None
+            raise refused(error, connection, "target", TargetError, refusal_of) from None
         try:
             patient(self.client, ANSWER_SECONDS, SILENT_SECONDS)
             for setting in _SETTINGS:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dativo.config.connection import Connection
-from dativo.config.mysql_refusals import refusal_of
-from dativo.config.refusals import named, origins, told, unusable
-from dativo.config.tls import BadCertificate
+from dativo.config.refusals import named, origins
 from dativo.errors import TargetError
 from dativo.targets.databases.dialect import Lost
 
@@ -44,18 +42,6 @@ _REFUSALS = (
 )  # fmt: skip
 _LOST = (0, 1053, 1077, 1079, 1080, 1927, 2006, 2013, 2055, 4031)
 _MISFITS = (1048, 1062, 1264, 1265, 1292, 1366, 1406, 1411, 3140, 3819, 4025)
-
-
-def refused(error: Exception, connection: Connection) -> TargetError:
-    """Why the server did not let us in, with the setting that it comes from."""
-    if isinstance(error, BadCertificate):
-        found = TargetError(**unusable(error, connection, "target"))
-        found.lasting = True
-        return found
-    refusal, said = refusal_of(error, connection)
-    found = TargetError(**told(refusal, connection, "target", said))
-    found.lasting = not refusal.passes
-    return found
 
 
 def translated(error: Exception, connection: Connection, doing: str) -> TargetError:

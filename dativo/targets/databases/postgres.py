@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from dativo.config.connection import Connection
 from dativo.config.field import Field
 from dativo.config.logins import libpq
+from dativo.config.postgres_refusals import refusal_of
+from dativo.config.refusals import refused
 from dativo.config.tls import BadCertificate
+from dativo.errors import TargetError
 from dativo.targets.databases.client import Client
 from dativo.targets.databases.dialect import BOUND
 from dativo.targets.databases.place import Place
-from dativo.targets.databases.postgres_failure import refused, translated
+from dativo.targets.databases.postgres_failure import translated
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,7 +46,7 @@ class PostgresSession(Client):
         try:
             self.client = driver.connect(libpq(connection, SILENT_SECONDS))
         except (driver.Error, OSError, BadCertificate) as error:
-            raise refused(error, connection) from None
+            raise refused(error, connection, "target", TargetError, refusal_of) from None
         try:
             for setting in _SETTINGS:
                 self.run(setting)

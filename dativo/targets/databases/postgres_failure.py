@@ -6,9 +6,7 @@ import re
 from typing import NamedTuple
 
 from dativo.config.connection import Connection
-from dativo.config.postgres_refusals import refusal_of
-from dativo.config.refusals import named, origins, told, unusable
-from dativo.config.tls import BadCertificate
+from dativo.config.refusals import named, origins
 from dativo.errors import TargetError
 from dativo.targets.databases.dialect import Lost
 
@@ -42,18 +40,6 @@ _LOST = ("57P01", "57P02", "server closed the connection", "terminating connecti
          "no connection to the server", "Connection reset", "Broken pipe", "could not receive data",
          "could not send data", "SSL connection has been closed", "SSL SYSCALL error", "Connection timed out")  # fmt: skip
 _DENIED = "42501"
-
-
-def refused(error: Exception, connection: Connection) -> TargetError:
-    """Why the server did not let us in, with the setting that it comes from."""
-    if isinstance(error, BadCertificate):
-        found = TargetError(**unusable(error, connection, "target"))
-        found.lasting = True
-        return found
-    refusal, said = refusal_of(str(error))
-    found = TargetError(**told(refusal, connection, "target", said))
-    found.lasting = not refusal.passes
-    return found
 
 
 def translated(error: Exception, connection: Connection, doing: str) -> TargetError:
